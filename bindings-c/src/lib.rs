@@ -1,0 +1,1 @@
+//! The C ABI over the crate `code-service`. Nothing is here yet.

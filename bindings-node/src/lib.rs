@@ -1,0 +1,1 @@
+//! The Node.js addon over the crate `code-service`. Nothing is here yet.

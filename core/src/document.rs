@@ -1,0 +1,185 @@
+//! The document of a code, byte-compatible with the deployed service, and the filters over it.
+//!
+//! ```text
+//! { _id: { campaign_id: String, code: String },
+//!   type: String,
+//!   date: { saved: Date, reserved: Date?, assigned: Date? },
+//!   reserveId: String? }
+//! ```
+//! A field that is missing and one that is null mean the same. Time in a filter is `$$NOW`, the database
+//! server's clock: this process's clock decides nothing.
+
+use std::time::{Duration, SystemTime};
+
+use mongodb::bson::{Bson, DateTime, Document, doc};
+
+use crate::error::{Error, Result};
+use crate::ids::{CampaignId, Code, CodeType, ReserveId};
+use crate::status::{Status, StoredCode, status_at};
+
+/// The `_id` of a code. The order of its fields is part of its identity.
+pub(crate) fn id(campaign: &CampaignId, code: &Code) -> Document {
+    doc! { "campaign_id": campaign.as_str(), "code": code.as_str() }
+}
+
+/// `{$in: […]}` over the `_id`s of these codes.
+pub(crate) fn ids_in(campaign: &CampaignId, codes: &[Code]) -> Document {
+    let ids: Vec<Bson> = codes.iter().map(|code| id(campaign, code).into()).collect();
+    doc! { "$in": ids }
+}
+
+/// A new code, as `save` inserts it.
+pub(crate) fn new_code(
+    campaign: &CampaignId,
+    code: &Code,
+    code_type: &CodeType,
+    saved: DateTime,
+) -> Document {
+    doc! { "_id": id(campaign, code), "type": code_type.as_str(), "date": { "saved": saved } }
+}
+
+/// The moment before which a reservation has expired, as an expression of the server's clock.
+fn cutoff(ttl: Duration) -> Document {
+    doc! { "$subtract": ["$$NOW", millis(ttl)] }
+}
+
+/// A duration in the milliseconds of MongoDB's dates.
+pub(crate) fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}
+
+/// Adds to `filter` that a code was never reserved, or was released.
+pub(crate) fn free(mut filter: Document) -> Document {
+    filter.insert("date.reserved", Bson::Null);
+    filter.insert("date.assigned", Bson::Null);
+    filter
+}
+
+/// Adds to `filter` that a code's reservation has expired.
+pub(crate) fn expired(mut filter: Document, ttl: Duration) -> Document {
+    filter.insert("date.reserved", doc! { "$type": "date" });
+    filter.insert("date.assigned", Bson::Null);
+    filter.insert("$expr", doc! { "$lte": ["$date.reserved", cutoff(ttl)] });
+    filter
+}
+
+/// Adds to `filter` that a code is available: free or expired. The guard of every claim.
+pub(crate) fn available(mut filter: Document, ttl: Duration) -> Document {
+    filter.insert("date.assigned", Bson::Null);
+    filter.insert(
+        "$or",
+        vec![
+            doc! { "date.reserved": Bson::Null },
+            doc! { "date.reserved": { "$type": "date" }, "$expr": { "$lte": ["$date.reserved", cutoff(ttl)] } },
+        ],
+    );
+    filter
+}
+
+/// Adds to `filter` that a code is held under `id` (see [`StoredCode::held_under`]).
+pub(crate) fn held(mut filter: Document, id: &ReserveId) -> Document {
+    filter.insert("reserveId", id.as_str());
+    reserved(filter)
+}
+
+/// Adds to `filter` that a code is not assigned.
+pub(crate) fn unassigned(mut filter: Document) -> Document {
+    filter.insert("date.assigned", Bson::Null);
+    filter
+}
+
+/// Adds to `filter` that a code was assigned while it was held under `id`.
+pub(crate) fn assigned_under(mut filter: Document, id: &ReserveId) -> Document {
+    filter.insert("reserveId", id.as_str());
+    filter.insert("date.assigned", doc! { "$ne": Bson::Null });
+    filter
+}
+
+/// Adds to `filter` that a code was reserved and not assigned, whether or not that has expired.
+pub(crate) fn reserved(mut filter: Document) -> Document {
+    filter.insert("date.reserved", doc! { "$ne": Bson::Null });
+    filter.insert("date.assigned", Bson::Null);
+    filter
+}
+
+/// Adds to `filter` that a code has this status.
+pub(crate) fn with_status(mut filter: Document, status: Status, ttl: Duration) -> Document {
+    match status {
+        Status::Available => available(filter, ttl),
+        Status::Reserved => {
+            filter.insert("date.reserved", doc! { "$type": "date" });
+            filter.insert("date.assigned", Bson::Null);
+            filter.insert("$expr", doc! { "$gt": ["$date.reserved", cutoff(ttl)] });
+            filter
+        }
+        Status::Assigned => {
+            filter.insert("date.assigned", doc! { "$ne": Bson::Null });
+            filter
+        }
+    }
+}
+
+/// The `$group` stage that counts all codes, the assigned and the reserved ones from index fields alone.
+pub(crate) fn count_stage(ttl: Duration) -> Document {
+    let assigned = doc! { "$gt": ["$date.assigned", Bson::Null] };
+    let reserved = doc! { "$and": [
+        { "$not": [&assigned] },
+        { "$gt": ["$date.reserved", cutoff(ttl)] },
+    ]};
+    doc! { "$group": {
+        "_id": Bson::Null,
+        "all": { "$sum": 1_i64 },
+        "assigned": { "$sum": { "$cond": [assigned, 1_i64, 0_i64] } },
+        "reserved": { "$sum": { "$cond": [reserved, 1_i64, 0_i64] } },
+    }}
+}
+
+/// The update that releases a code.
+pub(crate) fn released() -> Document {
+    doc! { "$unset": { "date.reserved": Bson::Null, "reserveId": Bson::Null } }
+}
+
+/// Reads the code of a document.
+pub(crate) fn code(document: &Document) -> Result<Code> {
+    id_field(document, "code").map(Code::from_stored)
+}
+
+/// Reads the campaign of a document.
+pub(crate) fn campaign(document: &Document) -> Result<CampaignId> {
+    id_field(document, "campaign_id").map(CampaignId::from_stored)
+}
+
+fn id_field(document: &Document, name: &str) -> Result<String> {
+    document
+        .get_document("_id")
+        .and_then(|id| id.get_str(name))
+        .map(str::to_owned)
+        .map_err(|_| corrupt(&format!("_id.{name}")))
+}
+
+fn corrupt(field: &str) -> Error {
+    Error::CorruptData { what: format!("a stored code has no usable {field}") }
+}
+
+/// Reads a document that carries the server's time of the query in the field `now`.
+pub(crate) fn read(document: &Document, ttl: Duration) -> Result<StoredCode> {
+    let code_type = document
+        .get_str("type")
+        .map(|text| CodeType::from_stored(text.to_owned()))
+        .map_err(|_| corrupt("type"))?;
+    let now = document.get_datetime("now").map_err(|_| corrupt("time of reading"))?.to_system_time();
+    let date = |name: &str| -> Result<Option<SystemTime>> {
+        let value = document.get_document("date").ok().and_then(|dates| dates.get(name));
+        match value {
+            None | Some(Bson::Null) => Ok(None),
+            Some(value) => match value.as_datetime() {
+                Some(date) => Ok(Some(date.to_system_time())),
+                None => Err(corrupt(&format!("date.{name}"))),
+            },
+        }
+    };
+    let (saved, reserved, assigned) = (date("saved")?, date("reserved")?, date("assigned")?);
+    let reserve_id = document.get_str("reserveId").ok().and_then(|text| ReserveId::parse(text).ok());
+    let status = status_at(reserved, assigned, now, ttl);
+    Ok(StoredCode { code: code(document)?, code_type, status, saved, reserved, assigned, reserve_id })
+}

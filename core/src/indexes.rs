@@ -1,0 +1,176 @@
+//! The indexes: exactly those of the deployed service on the codes, one on the ledger.
+
+use std::fmt;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::error::ErrorKind as DriverErrorKind;
+use mongodb::options::IndexOptions;
+use mongodb::{Collection, IndexModel};
+
+use crate::error::{Error, Result};
+use crate::store::{Store, database_error};
+
+/// Looking one code up, and exporting in key order.
+pub(crate) fn by_code() -> Document {
+    doc! { "_id.campaign_id": -1, "_id.code": 1 }
+}
+
+/// Finding available codes, and counting.
+pub(crate) fn by_status() -> Document {
+    doc! { "_id.campaign_id": -1, "type": 1, "date.reserved": -1, "date.assigned": -1 }
+}
+
+/// Finding the codes of a reservation.
+fn by_reserve_id() -> Document {
+    doc! { "reserveId": -1 }
+}
+
+/// What is wrong with an index, and how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IndexProblem {
+    /// The collection it should be on.
+    pub collection: String,
+    /// The name it has, or should have.
+    pub index: String,
+    /// Whether there is an index of other properties in its place. False: there is none.
+    pub different: bool,
+}
+
+impl fmt::Display for IndexProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let IndexProblem { collection, index, different } = self;
+        if *different {
+            write!(
+                f,
+                "the index {index} of the collection {collection} has other properties than it must: drop it with \
+                 db.getCollection(\"{collection}\").dropIndex(\"{index}\") and create the indexes again"
+            )
+        } else {
+            write!(f, "the collection {collection} has no index {index}: create the indexes")
+        }
+    }
+}
+
+/// An index as it must be.
+struct Wanted<'a> {
+    collection: &'a Collection<Document>,
+    keys: Document,
+    sparse: bool,
+    expire_after: Option<Duration>,
+}
+
+fn wanted(store: &Store) -> [Wanted<'_>; 4] {
+    let on_codes = |keys, sparse| Wanted { collection: &store.codes, keys, sparse, expire_after: None };
+    [
+        on_codes(by_code(), false),
+        on_codes(by_status(), false),
+        on_codes(by_reserve_id(), true),
+        Wanted {
+            collection: &store.ledger,
+            keys: doc! { "purge": 1 },
+            sparse: false,
+            expire_after: Some(Duration::ZERO),
+        },
+    ]
+}
+
+impl Wanted<'_> {
+    fn name(&self) -> String {
+        name(&self.keys)
+    }
+
+    fn model(&self) -> IndexModel {
+        let options = IndexOptions::builder()
+            .sparse(self.sparse.then_some(true))
+            .expire_after(self.expire_after)
+            .build();
+        IndexModel::builder().keys(self.keys.clone()).options(options).build()
+    }
+
+    /// Whether an index is the one that is wanted, and not one that only begins like it.
+    fn is(&self, found: &IndexModel) -> bool {
+        let options = found.options.clone().unwrap_or_default();
+        options.sparse.unwrap_or(false) == self.sparse
+            && options.expire_after == self.expire_after
+            && !options.unique.unwrap_or(false)
+            && !options.hidden.unwrap_or(false)
+            && options.partial_filter_expression.is_none()
+            && options.collation.is_none()
+    }
+
+    fn problem(&self, different: bool) -> IndexProblem {
+        IndexProblem { collection: self.collection.name().to_owned(), index: self.name(), different }
+    }
+}
+
+/// The name that MongoDB derives from the keys of an index.
+fn name(keys: &Document) -> String {
+    let parts: Vec<String> = keys.iter().map(|(key, way)| format!("{key}_{}", direction(way))).collect();
+    parts.join("_")
+}
+
+/// Servers answer with 1, 1.0 or 1_i64, depending on who made the index.
+fn direction(way: &Bson) -> i64 {
+    match way.as_i64().or(way.as_i32().map(i64::from)) {
+        Some(way) => way,
+        None => way.as_f64().map_or(0, |way| way as i64),
+    }
+}
+
+/// Creates the indexes that are missing.
+pub(crate) async fn ensure(store: &Store) -> Result<()> {
+    for index in wanted(store) {
+        if let Err(error) = index.collection.create_index(index.model()).await {
+            // IndexOptionsConflict, IndexKeySpecsConflict
+            if let DriverErrorKind::Command(command) = error.kind.as_ref()
+                && [85, 86].contains(&command.code)
+            {
+                return Err(Error::Internal { reason: index.problem(true).to_string(), source: None });
+            }
+            return Err(database_error("creating an index", error));
+        }
+    }
+    Ok(())
+}
+
+/// What is wrong with the indexes; empty if nothing is.
+pub(crate) async fn verify(store: &Store) -> Result<Vec<IndexProblem>> {
+    let mut problems = Vec::new();
+    for index in wanted(store) {
+        let found = list(index.collection).await?;
+        match found.iter().find(|model| name(&model.keys) == index.name()) {
+            Some(model) if index.is(model) => {}
+            Some(_) => problems.push(index.problem(true)),
+            None => problems.push(index.problem(false)),
+        }
+    }
+    Ok(problems)
+}
+
+async fn list(collection: &Collection<Document>) -> Result<Vec<IndexModel>> {
+    let failed = |e| database_error("listing the indexes", e);
+    let listed = async { collection.list_indexes().await?.try_collect().await };
+    match listed.await {
+        Ok(indexes) => Ok(indexes),
+        // NamespaceNotFound: a collection that nothing was written to has no index.
+        Err(error) => match error.kind.as_ref() {
+            DriverErrorKind::Command(command) if command.code == 26 => Ok(Vec::new()),
+            _ => Err(failed(error)),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_names_are_those_that_mongodb_derives() {
+        assert_eq!(name(&by_code()), "_id.campaign_id_-1__id.code_1");
+        assert_eq!(name(&by_status()), "_id.campaign_id_-1_type_1_date.reserved_-1_date.assigned_-1");
+        assert_eq!(name(&by_reserve_id()), "reserveId_-1");
+        assert_eq!(name(&doc! { "a": 1.0, "b": -1_i64 }), "a_1_b_-1");
+    }
+}

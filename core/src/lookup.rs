@@ -1,0 +1,184 @@
+//! Looking: counts, one code, one reservation, all codes of a campaign.
+
+use std::time::{Duration, SystemTime};
+
+use futures_util::{Stream, StreamExt, TryStreamExt};
+use mongodb::Collection;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::{Hint, ReadConcern};
+
+use crate::claim::Pool;
+use crate::error::{Error, Result};
+use crate::ids::{CampaignId, Code, CodeType, ReserveId};
+use crate::ledger::{self, State};
+use crate::status::{Status, StoredCode};
+use crate::store::{Store, database_error};
+use crate::{document, indexes};
+
+/// How many codes of one campaign and type have each status.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Counts {
+    /// Free to be reserved.
+    pub available: u64,
+    /// Held by reservations that have not expired.
+    pub reserved: u64,
+    /// Given out for good.
+    pub assigned: u64,
+}
+
+impl Counts {
+    /// The count of one status.
+    pub fn of(&self, status: Status) -> u64 {
+        match status {
+            Status::Available => self.available,
+            Status::Reserved => self.reserved,
+            Status::Assigned => self.assigned,
+        }
+    }
+}
+
+/// Counts where the connection string's read preference says.
+pub(crate) async fn count(store: &Store, pool: &Pool) -> Result<Counts> {
+    count_in(&store.codes_to_read, store.ttl, pool).await
+}
+
+/// Counts on the primary, for a decision.
+pub(crate) async fn count_on_primary(store: &Store, pool: &Pool) -> Result<Counts> {
+    count_in(&store.codes, store.ttl, pool).await
+}
+
+async fn count_in(codes: &Collection<Document>, ttl: Duration, pool: &Pool) -> Result<Counts> {
+    let failed = |e| database_error("counting codes", e);
+    let in_pool = doc! { "_id.campaign_id": pool.campaign.as_str(), "type": pool.code_type.as_str() };
+    let mut cursor = codes
+        .aggregate([doc! { "$match": in_pool }, document::count_stage(ttl)])
+        .hint(Hint::Keys(indexes::by_status()))
+        .read_concern(ReadConcern::local())
+        .await
+        .map_err(failed)?;
+    let Some(row) = cursor.try_next().await.map_err(failed)? else { return Ok(Counts::default()) };
+    let number = |name: &str| {
+        row.get_i64(name).ok().and_then(|n| u64::try_from(n).ok()).ok_or_else(|| Error::Internal {
+            reason: format!("the count has no number {name}"),
+            source: None,
+        })
+    };
+    let (all, assigned, reserved) = (number("all")?, number("assigned")?, number("reserved")?);
+    Ok(Counts { available: all - assigned - reserved, reserved, assigned })
+}
+
+/// One code with its status.
+pub(crate) async fn find(store: &Store, campaign: &CampaignId, code: &Code) -> Result<Option<StoredCode>> {
+    let failed = |e| database_error("looking a code up", e);
+    let mut cursor = store
+        .codes_to_read
+        .aggregate([
+            doc! { "$match": { "_id": document::id(campaign, code) } },
+            doc! { "$set": { "now": "$$NOW" } },
+        ])
+        .await
+        .map_err(failed)?;
+    match cursor.try_next().await.map_err(failed)? {
+        Some(found) => document::read(&found, store.ttl).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Which codes of a campaign to export.
+#[derive(Debug, Clone, Default)]
+#[non_exhaustive]
+pub struct Export {
+    /// Only codes of this type.
+    pub code_type: Option<CodeType>,
+    /// Only codes with this status, by the database server's time when the export begins.
+    pub status: Option<Status>,
+    /// Only codes behind this one, to go on where an export ended.
+    pub after: Option<Code>,
+}
+
+/// The codes of a campaign in the order of their bytes.
+pub(crate) fn export(
+    store: Store,
+    campaign: CampaignId,
+    export: Export,
+) -> impl Stream<Item = Result<StoredCode>> + Send + 'static {
+    let mut filter = doc! { "_id.campaign_id": campaign.as_str() };
+    if let Some(after) = &export.after {
+        filter.insert("_id.code", doc! { "$gt": after.as_str() });
+    }
+    if let Some(code_type) = &export.code_type {
+        filter.insert("type", code_type.as_str());
+    }
+    if let Some(status) = export.status {
+        filter = document::with_status(filter, status, store.ttl);
+    }
+    let ttl = store.ttl;
+    let failed = |e| database_error("exporting codes", e);
+    let cursor = async move {
+        store
+            .codes_to_read
+            .aggregate([
+                doc! { "$match": filter },
+                doc! { "$sort": indexes::by_code() },
+                doc! { "$set": { "now": "$$NOW" } },
+            ])
+            .hint(Hint::Keys(indexes::by_code()))
+            .await
+            .map_err(failed)
+    };
+    futures_util::stream::once(cursor)
+        .map_ok(move |cursor| cursor.map_err(failed))
+        .try_flatten()
+        .map(move |document| document::read(&document?, ttl))
+}
+
+/// What became of a reservation.
+#[derive(Debug, Clone)]
+pub struct ReservationState {
+    /// Its id.
+    pub reserve_id: ReserveId,
+    /// Its campaign.
+    pub campaign: CampaignId,
+    /// The type of its codes.
+    pub code_type: CodeType,
+    /// Its codes, each with its status now; without those that were released, or expired and taken by others.
+    pub codes: Vec<StoredCode>,
+    /// When it was made, by the database server's clock.
+    pub reserved: SystemTime,
+    /// Until when its codes are held.
+    pub expires: SystemTime,
+}
+
+/// The codes of a reservation, read on the primary.
+pub(crate) async fn reservation(store: &Store, id: &ReserveId) -> Result<Option<ReservationState>> {
+    let mut filter = doc! { "reserveId": id.as_str(), "date.reserved": { "$ne": Bson::Null } };
+    if let Some(entry) = ledger::find(store, id).await? {
+        // Codes of another date are of an attempt that died; those of a claim that still runs are nobody's yet.
+        filter.insert("date.reserved", entry.reserved);
+        if matches!(entry.state, State::Claiming | State::Abandoned) {
+            return Ok(None);
+        }
+    }
+    let failed = |e| database_error("looking a reservation up", e);
+    let cursor = store
+        .codes
+        .aggregate([doc! { "$match": filter }, doc! { "$set": { "now": "$$NOW" } }])
+        .await
+        .map_err(failed)?;
+    let documents: Vec<Document> = cursor.try_collect().await.map_err(failed)?;
+    let codes: Vec<StoredCode> =
+        documents.iter().map(|d| document::read(d, store.ttl)).collect::<Result<_>>()?;
+    // One id holds codes of one campaign; should another service have mixed them, the first one counts.
+    let (Some(first), Some(document)) = (codes.first(), documents.first()) else { return Ok(None) };
+    let campaign = document::campaign(document)?;
+    let code_type = first.code_type.clone();
+    let reserved = codes.iter().filter_map(|code| code.reserved).min().unwrap_or(SystemTime::UNIX_EPOCH);
+    Ok(Some(ReservationState {
+        reserve_id: id.clone(),
+        campaign,
+        code_type,
+        codes,
+        reserved,
+        expires: reserved + store.ttl,
+    }))
+}

@@ -1,0 +1,182 @@
+//! How to reach the database, and how long a reservation lasts.
+
+use std::fmt;
+use std::time::Duration;
+
+use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, ServerAddress, WriteConcern};
+
+use crate::error::{Error, Result};
+
+/// Options that the deployed Node.js service knew and the driver refuses.
+const LEGACY: [&str; 8] = [
+    "poolSize",
+    "useNewUrlParser",
+    "useUnifiedTopology",
+    "socketTimeoutMS",
+    "autoReconnect",
+    "reconnectTries",
+    "reconnectInterval",
+    "timeoutMS",
+];
+
+/// How [`CodeService::connect`](crate::CodeService::connect) reaches the database and treats reservations.
+///
+/// ```
+/// use std::time::Duration;
+/// use code_service::Options;
+///
+/// let mut options = Options::new("mongodb://db.example.com/prod?replicaSet=rs0&authSource=admin");
+/// options.reservation_ttl = Duration::from_secs(3600);
+/// ```
+#[derive(Clone)]
+#[non_exhaustive]
+pub struct Options {
+    /// MongoDB connection string of a replica set. What it says of write concern must be `majority` or
+    /// nothing; reads that decide who gets a code ignore its read preference and go to the primary.
+    pub uri: String,
+    /// The database. None: the one in the path of `uri`.
+    pub database: Option<String>,
+    /// The collection of the codes, `codes` unless set. The ledger of reserveIds that callers bring
+    /// themselves is kept beside it, in `{collection}.reservations`.
+    pub collection: String,
+    /// How long a reservation holds its codes: 24 hours unless set; 1 second to 10 years, in whole
+    /// milliseconds.
+    pub reservation_ttl: Duration,
+    /// How long to look for a server before answering `unavailable`: 5 seconds unless set here or as
+    /// `serverSelectionTimeoutMS` in `uri`.
+    pub server_selection_timeout: Option<Duration>,
+}
+
+impl Options {
+    /// Options with the defaults for everything but the connection string.
+    pub fn new(uri: impl Into<String>) -> Self {
+        Options {
+            uri: uri.into(),
+            database: None,
+            collection: "codes".to_owned(),
+            reservation_ttl: Duration::from_secs(24 * 60 * 60),
+            server_selection_timeout: None,
+        }
+    }
+
+    /// Checks everything and returns the driver's options and the name of the database.
+    pub(crate) async fn resolve(&self) -> Result<(ClientOptions, String)> {
+        let ttl = self.reservation_ttl;
+        if ttl < Duration::from_secs(1) || ttl > Duration::from_secs(10 * 366 * 86_400) {
+            return Err(Error::invalid("reservationTtl", "must lie between 1 second and 10 years"));
+        }
+        if self.collection.is_empty() || self.collection.contains(['$', '\0']) {
+            return Err(Error::invalid("collection", "must be the name of a collection"));
+        }
+        if let Some(option) = legacy_option(&self.uri) {
+            return Err(Error::invalid("uri", format!("remove the option {option}: it has no meaning here")));
+        }
+        // The driver's message may quote the string, and with it the password: it is not kept.
+        let mut client = ClientOptions::parse(&self.uri).await.map_err(|_| {
+            Error::invalid(
+                "uri",
+                "is no MongoDB connection string (mongodb://host:port/database?replicaSet=name); \
+                 user and password must be percent-encoded, and a mongodb+srv name must resolve",
+            )
+        })?;
+        client.write_concern = Some(majority(client.write_concern.take())?);
+        client.read_concern.get_or_insert_with(ReadConcern::local);
+        client.server_selection_timeout = self
+            .server_selection_timeout
+            .or(client.server_selection_timeout)
+            .or(Some(Duration::from_secs(5)));
+        // Ten connections, the driver's default, would make the callers of a burst queue for them.
+        client.max_pool_size.get_or_insert(64);
+        client.max_connecting.get_or_insert(8);
+        client.app_name.get_or_insert_with(|| "code-service".to_owned());
+        let database = self
+            .database
+            .clone()
+            .or_else(|| client.default_database.clone())
+            .filter(|name| !name.is_empty())
+            .ok_or_else(|| Error::invalid("database", "is neither set nor in the path of the uri"))?;
+        Ok((client, database))
+    }
+}
+
+impl fmt::Debug for Options {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("uri", &"(not shown: it may hold a password)")
+            .field("database", &self.database)
+            .field("collection", &self.collection)
+            .field("reservation_ttl", &self.reservation_ttl)
+            .field("server_selection_timeout", &self.server_selection_timeout)
+            .finish()
+    }
+}
+
+/// The first option of the deployed service's driver that the string carries.
+fn legacy_option(uri: &str) -> Option<&'static str> {
+    let (_, query) = uri.rsplit_once('?')?;
+    let keys: Vec<&str> = query.split('&').filter_map(|pair| pair.split('=').next()).collect();
+    LEGACY.into_iter().find(|option| keys.iter().any(|key| key.eq_ignore_ascii_case(option)))
+}
+
+/// A write that a failover can undo may give the same code to two callers: only `majority` will do.
+fn majority(asked: Option<WriteConcern>) -> Result<WriteConcern> {
+    let mut concern = asked.unwrap_or_default();
+    match &concern.w {
+        None | Some(Acknowledgment::Majority) => {}
+        Some(_) => {
+            return Err(Error::invalid("uri", "its write concern w must be majority, or left out"));
+        }
+    }
+    if concern.journal == Some(false) {
+        return Err(Error::invalid("uri", "its option journal must be true, or left out"));
+    }
+    concern.w = Some(Acknowledgment::Majority);
+    concern.journal = Some(true);
+    Ok(concern)
+}
+
+/// The hosts of a client, for a message: `db1:27017, db2:27017`.
+pub(crate) fn hosts(client: &ClientOptions) -> String {
+    let hosts: Vec<String> = client.hosts.iter().map(ServerAddress::to_string).collect();
+    hosts.join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn field_and_reason(uri: &str) -> String {
+        Options::new(uri).resolve().await.expect_err("refused").to_string()
+    }
+
+    #[tokio::test]
+    async fn a_write_concern_below_majority_is_refused() {
+        for uri in
+            ["mongodb://h/db?w=1", "mongodb://h/db?w=0", "mongodb://h/db?w=2", "mongodb://h/db?w=tagged"]
+        {
+            assert_eq!(field_and_reason(uri).await, "uri: its write concern w must be majority, or left out");
+        }
+        assert!(field_and_reason("mongodb://h/db?journal=false").await.contains("journal"));
+        let (client, _) = Options::new("mongodb://h/db").resolve().await.expect("fine");
+        let concern = client.write_concern.expect("always set");
+        assert_eq!((concern.w, concern.journal), (Some(Acknowledgment::Majority), Some(true)));
+    }
+
+    #[tokio::test]
+    async fn what_is_wrong_with_a_uri_is_said_without_its_password() {
+        let error = field_and_reason("mongodb://me:hunter2@@h:x/db").await;
+        assert!(error.starts_with("uri: ") && !error.contains("hunter2"), "{error}");
+        assert!(field_and_reason("mongodb://h/db?useNewUrlParser=true").await.contains("useNewUrlParser"));
+        assert!(field_and_reason("mongodb://h").await.starts_with("database: "));
+        assert!(!format!("{:?}", Options::new("mongodb://me:hunter2@h/db")).contains("hunter2"));
+    }
+
+    #[tokio::test]
+    async fn a_reservation_lasts_a_second_to_ten_years() {
+        let mut options = Options::new("mongodb://h/db");
+        for bad in [Duration::ZERO, Duration::from_millis(999), Duration::MAX] {
+            options.reservation_ttl = bad;
+            assert!(options.resolve().await.is_err());
+        }
+    }
+}

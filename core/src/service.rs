@@ -1,0 +1,239 @@
+//! [`CodeService`]: the operations, each run to its end whatever becomes of the caller.
+
+use std::future::Future;
+
+use futures_util::Stream;
+use tokio::sync::oneshot;
+use tracing::Instrument;
+
+use crate::claim::Pool;
+use crate::error::{Error, Result};
+use crate::ids::{CampaignId, Code, CodeType, ReserveId};
+use crate::indexes::IndexProblem;
+use crate::lookup::{Counts, Export, ReservationState};
+use crate::options::Options;
+use crate::reserve::{Reservation, Reserve};
+use crate::rows::Rows;
+use crate::save::SaveReport;
+use crate::settle::SettleReport;
+use crate::status::StoredCode;
+use crate::store::Store;
+use crate::{indexes, lookup, reserve, save, settle};
+
+/// The service on one collection of codes. Cheap to clone; every clone shares the connections.
+#[derive(Debug, Clone)]
+pub struct CodeService {
+    store: Store,
+}
+
+impl CodeService {
+    /// Connects to the database and checks that it is a replica set.
+    ///
+    /// # Errors
+    /// - `invalid_argument` if an option is wrong, the server is a standalone one or refuses the credentials,
+    /// - `unavailable`, with the hosts in its message, if no primary is found within
+    ///   [`Options::server_selection_timeout`].
+    pub async fn connect(options: Options) -> Result<Self> {
+        Ok(CodeService { store: Store::open(&options).await? })
+    }
+
+    /// Saves codes into a campaign: new ones are inserted, those that are there get the type and a new date
+    /// of saving and keep everything else.
+    ///
+    /// Memory is bounded by the batches in flight, whatever the number of rows. Saving the same rows again is
+    /// safe.
+    ///
+    /// ```no_run
+    /// # use code_service::{CampaignId, CodeService, CodeType, Rows};
+    /// # async fn run(service: CodeService, campaign: CampaignId, tm: CodeType) -> code_service::Result<()> {
+    /// let report = service.save(&campaign, &tm, Rows::codes(["ABC-1", "ABC-1", ""])).await?;
+    /// assert_eq!((report.rows, report.inserted, report.updated, report.rejected), (3, 1, 1, 1));
+    /// assert_eq!(report.rejections[0].row, 3);
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `unavailable` if the database or the source of the rows fails: batches before that are saved; save the
+    /// same rows again.
+    pub async fn save(&self, campaign: &CampaignId, code_type: &CodeType, rows: Rows) -> Result<SaveReport> {
+        let (store, campaign, code_type) = (self.store.clone(), campaign.clone(), code_type.clone());
+        to_the_end(async move { save::save(&store, &campaign, &code_type, rows).await }).await
+    }
+
+    /// Reserves codes under one id.
+    ///
+    /// Without an id of the caller's every call is a new reservation. With one, the call is idempotent, from
+    /// any process, at the same time or after a crash: the same id gives the same codes until they expire.
+    /// While another attempt under the id is running, the call waits for it, ten seconds at the most.
+    ///
+    /// ```no_run
+    /// # use code_service::{CampaignId, CodeService, CodeType, Reserve, ReserveId};
+    /// # async fn run(service: CodeService, campaign: CampaignId, tm: CodeType) -> code_service::Result<()> {
+    /// let mut wish = Reserve::new(campaign, tm, 4);
+    /// wish.reserve_id = Some(ReserveId::parse("order-4711")?);
+    /// let first = service.reserve(wish.clone()).await?;
+    /// let again = service.reserve(wish).await?;
+    /// assert!(again.replayed && again.codes.len() == first.codes.len());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// - `invalid_argument` if the count is not 1 to [`MAX_RESERVE`](crate::MAX_RESERVE),
+    /// - `not_enough_codes` if fewer are available and [`Reserve::partial`] is false; nothing is kept,
+    /// - `reservation_mismatch` and `reservation_expired` for an id that was used before,
+    /// - `outcome_unknown` if a write was sent and no answer came: codes may be held under the id it names,
+    /// - `unavailable` if the database cannot be reached; nothing is held.
+    pub async fn reserve(&self, wish: Reserve) -> Result<Reservation> {
+        let store = self.store.clone();
+        let callers_id = wish.reserve_id.is_some();
+        let (send, receive) = oneshot::channel();
+        tokio::spawn(
+            async move {
+                let outcome = reserve::reserve(&store, wish).await;
+                // Nobody waits any more. Under the caller's own id the codes are still theirs to ask for;
+                // under an id that nobody knows they would be lost until they expire.
+                if let Err(Ok(unwanted)) = send.send(outcome)
+                    && !callers_id
+                {
+                    let _ = settle::release(
+                        &store,
+                        &unwanted.campaign,
+                        unwanted.codes,
+                        Some(&unwanted.reserve_id),
+                    )
+                    .await;
+                }
+            }
+            .in_current_span(),
+        );
+        receive.await.unwrap_or_else(|_| Err(panicked()))
+    }
+
+    /// Assigns codes for good, whether they are reserved or available.
+    ///
+    /// With the id of a reservation only codes that are still held under it are assigned, the others come
+    /// back as lost. Codes that are assigned already are not counted and keep their date; those that were
+    /// assigned under this very id are not lost, so the call can be repeated.
+    ///
+    /// # Errors
+    /// `invalid_argument` if there are no codes; `unavailable` if the database does not answer: repeat the
+    /// call.
+    pub async fn assign(
+        &self,
+        campaign: &CampaignId,
+        codes: Vec<Code>,
+        reserve_id: Option<&ReserveId>,
+    ) -> Result<SettleReport> {
+        let (store, campaign, id) = (self.store.clone(), campaign.clone(), reserve_id.cloned());
+        to_the_end(async move { settle::assign(&store, &campaign, codes, id.as_ref()).await }).await
+    }
+
+    /// Releases reserved codes into the pool.
+    ///
+    /// Codes that are available or assigned stay as they are. With the id of a reservation only codes that
+    /// are still held under it are released, the others come back as lost.
+    ///
+    /// # Errors
+    /// `invalid_argument` if there are no codes; `unavailable` if the database does not answer: repeat the
+    /// call.
+    pub async fn release(
+        &self,
+        campaign: &CampaignId,
+        codes: Vec<Code>,
+        reserve_id: Option<&ReserveId>,
+    ) -> Result<SettleReport> {
+        let (store, campaign, id) = (self.store.clone(), campaign.clone(), reserve_id.cloned());
+        to_the_end(async move { settle::release(&store, &campaign, codes, id.as_ref()).await }).await
+    }
+
+    /// Counts the codes of one type by status.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer.
+    pub async fn count(&self, campaign: &CampaignId, code_type: &CodeType) -> Result<Counts> {
+        let (store, pool) =
+            (self.store.clone(), Pool { campaign: campaign.clone(), code_type: code_type.clone() });
+        to_the_end(async move { lookup::count(&store, &pool).await }).await
+    }
+
+    /// Looks one code up; None if the campaign does not have it.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer.
+    pub async fn find(&self, campaign: &CampaignId, code: &Code) -> Result<Option<StoredCode>> {
+        let (store, campaign, code) = (self.store.clone(), campaign.clone(), code.clone());
+        to_the_end(async move { lookup::find(&store, &campaign, &code).await }).await
+    }
+
+    /// Looks a reservation up; None if no code was reserved under the id, or none is left.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer.
+    pub async fn reservation(&self, id: &ReserveId) -> Result<Option<ReservationState>> {
+        let (store, id) = (self.store.clone(), id.clone());
+        to_the_end(async move { lookup::reservation(&store, &id).await }).await
+    }
+
+    /// Streams the codes of a campaign in the order of their bytes.
+    ///
+    /// A code that is reserved while the stream runs shows its status before or after that. To go on after
+    /// an error, start again with [`Export::after`] set to the last code that came.
+    ///
+    /// ```no_run
+    /// # use code_service::{CampaignId, CodeService, Export, Status};
+    /// # use futures_util::TryStreamExt;
+    /// # async fn run(service: CodeService, campaign: CampaignId) -> code_service::Result<()> {
+    /// let mut export = Export::default();
+    /// export.status = Some(Status::Assigned);
+    /// let mut codes = std::pin::pin!(service.export(&campaign, export));
+    /// while let Some(stored) = codes.try_next().await? {
+    ///     println!("{}", stored.code.as_str());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// The stream ends with `unavailable` if the database does not answer, and with `corrupt_data` at a
+    /// document that is no code.
+    pub fn export(
+        &self,
+        campaign: &CampaignId,
+        export: Export,
+    ) -> impl Stream<Item = Result<StoredCode>> + Send + 'static + use<> {
+        lookup::export(self.store.clone(), campaign.clone(), export)
+    }
+
+    /// Creates the indexes that are missing: three on the codes, one on the ledger.
+    ///
+    /// On a collection with millions of codes this takes minutes; run it before a deployment, not at the
+    /// start of every process. An index that is there is left alone.
+    ///
+    /// # Errors
+    /// `internal`, with the command that mends it, if an index of the same keys has other properties.
+    pub async fn ensure_indexes(&self) -> Result<()> {
+        let store = self.store.clone();
+        to_the_end(async move { indexes::ensure(&store).await }).await
+    }
+
+    /// Says what is wrong with the indexes: nothing, if the list is empty.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer.
+    pub async fn verify_indexes(&self) -> Result<Vec<IndexProblem>> {
+        let store = self.store.clone();
+        to_the_end(async move { indexes::verify(&store).await }).await
+    }
+}
+
+/// Runs `work` in a task of its own: a caller that goes away must not stop a command half way, which the
+/// driver does not bear.
+async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
+    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|_| Err(panicked()))
+}
+
+fn panicked() -> Error {
+    Error::Internal { reason: "the operation panicked".to_owned(), source: None }
+}

@@ -1,0 +1,163 @@
+//! The collections with the concerns that the promise needs, and the driver's errors in our words.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use mongodb::bson::{DateTime, Document, doc};
+use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, WriteFailure};
+use mongodb::options::{CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria};
+use mongodb::{Client, Collection, Database};
+
+use crate::error::{Error, Result};
+use crate::options::{Options, hosts};
+
+/// Handles to everything that the service keeps in the database. Cheap to clone.
+#[derive(Debug, Clone)]
+pub(crate) struct Store {
+    /// The codes, on the primary: whatever decides who gets a code.
+    pub(crate) codes: Collection<Document>,
+    /// The codes, as the connection string's read preference says: counts, look-ups of a code, exports.
+    pub(crate) codes_to_read: Collection<Document>,
+    /// The ledger of reserveIds that callers bring themselves.
+    pub(crate) ledger: Collection<Document>,
+    /// How long a reservation holds its codes.
+    pub(crate) ttl: Duration,
+    database: Database,
+}
+
+impl Store {
+    /// Connects, and checks that the server can keep the promise.
+    pub(crate) async fn open(options: &Options) -> Result<Self> {
+        let (client_options, database) = options.resolve().await?;
+        let hosts = hosts(&client_options);
+        let client = Client::with_options(client_options)
+            .map_err(|_| Error::invalid("uri", "holds options that disagree"))?;
+        let database = client.database(&database);
+        let on_primary = CollectionOptions::builder()
+            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+            .read_concern(ReadConcern::majority())
+            .build();
+        let store = Store {
+            codes: database.collection_with_options(&options.collection, on_primary.clone()),
+            codes_to_read: database.collection(&options.collection),
+            ledger: database
+                .collection_with_options(&format!("{}.reservations", options.collection), on_primary),
+            ttl: options.reservation_ttl,
+            database,
+        };
+        let hello = store.hello().await.map_err(|error| at_connect(error, &hosts))?;
+        // A mongos answers with `msg: isdbgrid`; behind it there are replica sets.
+        if hello.get_str("setName").is_err() && hello.get_str("msg").ok() != Some("isdbgrid") {
+            return Err(Error::invalid(
+                "uri",
+                format!(
+                    "{hosts} is a standalone server, which cannot keep codes safe through a crash: \
+                     start it with --replSet rs0 and run rs.initiate() on it once"
+                ),
+            ));
+        }
+        Ok(store)
+    }
+
+    async fn hello(&self) -> mongodb::error::Result<Document> {
+        self.database
+            .run_command(doc! { "hello": 1 })
+            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+            .await
+    }
+
+    /// The clock of the primary.
+    pub(crate) async fn server_time(&self) -> Result<DateTime> {
+        let hello = self.hello().await.map_err(|e| database_error("reading the server's time", e))?;
+        hello.get_datetime("localTime").copied().map_err(|_| Error::Internal {
+            reason: "the server's hello has no time".to_owned(),
+            source: None,
+        })
+    }
+}
+
+fn at_connect(error: DriverError, hosts: &str) -> Error {
+    if matches!(*error.kind, DriverErrorKind::Authentication { .. }) {
+        return Error::invalid(
+            "uri",
+            format!("MongoDB at {hosts} refuses its user and password (authSource?)"),
+        );
+    }
+    let mut error = database_error("connecting", error);
+    if let Error::Unavailable { reason, .. } = &mut error {
+        *reason = format!("MongoDB at {hosts} cannot be reached, or has no primary");
+    }
+    error
+}
+
+/// What may be logged of a driver's error. Its own text is not kept: it repeats the server's, which can
+/// quote codes.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+struct Cause(String);
+
+pub(crate) fn cause(error: &DriverError) -> Option<Box<dyn std::error::Error + Send + Sync>> {
+    let text = match error.kind.as_ref() {
+        DriverErrorKind::Io(io) => format!("connection: {io}"),
+        DriverErrorKind::ServerSelection { message, .. } => message.clone(),
+        DriverErrorKind::ConnectionPoolCleared { .. } => "the connection pool was cleared".to_owned(),
+        DriverErrorKind::DnsResolve { .. } => "a host name does not resolve".to_owned(),
+        DriverErrorKind::Command(e) => format!("server error {} {}", e.code, e.code_name),
+        DriverErrorKind::Write(WriteFailure::WriteConcernError(e)) => {
+            format!("write concern error {} {}", e.code, e.code_name)
+        }
+        DriverErrorKind::Write(WriteFailure::WriteError(e)) => format!("write error {}", e.code),
+        DriverErrorKind::InsertMany(e) => {
+            let codes: BTreeSet<i32> = e.write_errors.iter().flatten().map(|e| e.code).collect();
+            format!("write errors {codes:?}, write concern error: {}", e.write_concern_error.is_some())
+        }
+        _ => "an error inside the driver".to_owned(),
+    };
+    Some(Box::new(Cause(text)))
+}
+
+/// A driver's error in our words. `doing` says what failed: "counting codes".
+pub(crate) fn database_error(doing: &str, error: DriverError) -> Error {
+    let source = cause(&error);
+    if passing(&error) {
+        Error::Unavailable { reason: "the database does not answer".to_owned(), source }
+    } else {
+        Error::Internal { reason: format!("the database failed while {doing}"), source }
+    }
+}
+
+/// Server errors that go away: no primary, stepping down, shutting down, time-outs, write concern not met.
+const PASSING: [i32; 16] =
+    [6, 7, 50, 64, 89, 91, 100, 133, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436];
+
+/// Whether the error is of the connection or the replica set's state, and not of what was asked.
+fn passing(error: &DriverError) -> bool {
+    if error.contains_label("RetryableWriteError") || error.contains_label("TransientTransactionError") {
+        return true;
+    }
+    match error.kind.as_ref() {
+        DriverErrorKind::Io(_)
+        | DriverErrorKind::ServerSelection { .. }
+        | DriverErrorKind::ConnectionPoolCleared { .. }
+        | DriverErrorKind::DnsResolve { .. } => true,
+        DriverErrorKind::Command(command) => PASSING.contains(&command.code),
+        DriverErrorKind::InsertMany(insert) => {
+            insert.write_concern_error.is_some()
+                || insert.write_errors.iter().flatten().any(|e| PASSING.contains(&e.code))
+        }
+        DriverErrorKind::Write(WriteFailure::WriteConcernError(_)) => true,
+        DriverErrorKind::Write(WriteFailure::WriteError(e)) => PASSING.contains(&e.code),
+        _ => false,
+    }
+}
+
+/// Whether a failed write certainly never reached a server.
+pub(crate) fn never_sent(error: &DriverError) -> bool {
+    matches!(
+        *error.kind,
+        DriverErrorKind::ServerSelection { .. }
+            | DriverErrorKind::ConnectionPoolCleared { .. }
+            | DriverErrorKind::DnsResolve { .. }
+            | DriverErrorKind::Authentication { .. }
+    )
+}

@@ -1,0 +1,138 @@
+//! Who calls: RS256 tokens, checked as an extractor that a handler names in its signature.
+
+use std::sync::Arc;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+use axum::extract::FromRequestParts;
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, StatusCode, header};
+use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use serde_json::{Map, Value, json};
+
+use crate::config::Jwt;
+use crate::error::ApiError;
+use crate::routes::App;
+
+/// The claims of a token, or of an anonymous caller.
+#[derive(Debug, Clone)]
+pub(crate) struct Caller {
+    pub(crate) claims: Map<String, Value>,
+}
+
+/// A caller whose token says `isSupreme: true`.
+#[derive(Debug, Clone)]
+pub(crate) struct Supreme;
+
+impl Caller {
+    fn anonymous() -> Self {
+        let claims = Map::from_iter([
+            ("user".to_owned(), json!({ "id": "anonymous" })),
+            ("isSupreme".to_owned(), json!(false)),
+        ]);
+        Caller { claims }
+    }
+
+    fn is_supreme(&self) -> bool {
+        self.claims.get("isSupreme") == Some(&Value::Bool(true))
+    }
+}
+
+impl FromRequestParts<App> for Caller {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        app.verifier.caller(&parts.headers)
+    }
+}
+
+impl FromRequestParts<App> for Supreme {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        if app.verifier.caller(&parts.headers)?.is_supreme() {
+            return Ok(Supreme);
+        }
+        Err(ApiError::new(StatusCode::FORBIDDEN, "supremeUserRequired", "only a supreme user may do this"))
+    }
+}
+
+/// Checks tokens.
+#[derive(Clone)]
+pub(crate) struct Verifier {
+    key: Arc<DecodingKey>,
+    rules: Arc<Validation>,
+    allow_anonymous: bool,
+}
+
+impl Verifier {
+    /// An error is a sentence that names the key of the configuration.
+    pub(crate) fn new(config: &Jwt) -> Result<Self, String> {
+        let pem = config.public_key.as_ref().ok_or(
+            "titan.jwt.publicKey is not set: no token could be checked (TITAN_JWT__PUBLIC_KEY, or its file in \
+             TITAN_JWT__PUBLIC_KEY_FILE)",
+        )?;
+        let key = DecodingKey::from_rsa_pem(pem.reveal().as_bytes())
+            .map_err(|_| "titan.jwt.publicKey is no RSA public key in PEM".to_owned())?;
+        let mut rules = Validation::new(Algorithm::RS256);
+        rules.leeway = 0;
+        rules.validate_nbf = true;
+        rules.set_required_spec_claims(&["exp", "iss"]);
+        rules.set_issuer(&[&config.issuer]);
+        rules.validate_aud = config.audience.is_some();
+        if let Some(audience) = &config.audience {
+            rules.set_required_spec_claims(&["exp", "iss", "aud"]);
+            rules.set_audience(&[audience]);
+        }
+        Ok(Verifier { key: Arc::new(key), rules: Arc::new(rules), allow_anonymous: config.allow_anon })
+    }
+
+    /// The caller of a request with these headers. Why a token is bad is nobody's business.
+    fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+        let unauthorized = |message| ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message);
+        let Some(value) = headers.get(header::AUTHORIZATION) else {
+            return if self.allow_anonymous {
+                Ok(Caller::anonymous())
+            } else {
+                Err(unauthorized("send a token: Authorization: Bearer …"))
+            };
+        };
+        let bad = || unauthorized("the token is not valid");
+        let (scheme, token) = value.to_str().ok().and_then(|value| value.split_once(' ')).ok_or_else(bad)?;
+        if !scheme.eq_ignore_ascii_case("bearer") {
+            return Err(bad());
+        }
+        jsonwebtoken::decode::<Map<String, Value>>(token.trim(), &self.key, &self.rules)
+            .map(|token| Caller { claims: token.claims })
+            .map_err(|_| bad())
+    }
+}
+
+/// Signs tokens for development.
+#[derive(Clone)]
+pub(crate) struct Signer {
+    key: Arc<EncodingKey>,
+    issuer: String,
+}
+
+impl Signer {
+    /// None without a private key; an error is a sentence that names the key of the configuration.
+    pub(crate) fn new(config: &Jwt) -> Result<Option<Self>, String> {
+        let Some(pem) = &config.private_key else { return Ok(None) };
+        let key = EncodingKey::from_rsa_pem(pem.reveal().as_bytes())
+            .map_err(|_| "titan.jwt.privateKey is no RSA private key in PEM".to_owned())?;
+        Ok(Some(Signer { key: Arc::new(key), issuer: config.issuer.clone() }))
+    }
+
+    /// A token for this user, good for some seconds.
+    pub(crate) fn sign(&self, user: &str, supreme: bool, seconds: u64) -> Result<String, String> {
+        let now = SystemTime::now().duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?.as_secs();
+        let claims = json!({
+            "user": { "id": user },
+            "isSupreme": supreme,
+            "iss": self.issuer,
+            "iat": now,
+            "exp": now.saturating_add(seconds),
+        });
+        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key).map_err(|e| e.to_string())
+    }
+}

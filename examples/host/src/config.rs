@@ -1,0 +1,214 @@
+//! The configuration: one YAML file per environment, the process environment and secret files over it.
+//!
+//! The keys are those of the deployed service, so its files carry over. Everything is under `titan`. An
+//! unknown key, in a file or in the environment, stops the start with its name.
+
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+mod load;
+mod mongo;
+mod values;
+
+pub(crate) use load::{Environment, Source, load};
+pub(crate) use mongo::Mongo;
+
+/// The root of a configuration file.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Root {
+    pub(crate) titan: Config,
+}
+
+/// Everything that can be configured.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Config {
+    pub(crate) service: Service,
+    pub(crate) mongo: Mongo,
+    pub(crate) aws: Aws,
+    pub(crate) jwt: Jwt,
+    pub(crate) log: Log,
+    pub(crate) tracing: Tracing,
+    pub(crate) dev_endpoints: DevEndpoints,
+    pub(crate) codes: Codes,
+    pub(crate) replies: Replies,
+}
+
+/// The HTTP server.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Service {
+    /// The port to listen on; 0 takes any free one.
+    #[serde(deserialize_with = "values::parsed")]
+    pub(crate) port: u16,
+    /// How long outgoing HTTP clients may keep a resolved name, in milliseconds. Accepted, not used yet.
+    #[serde(rename = "dnsCacheTTL", deserialize_with = "values::parsed")]
+    pub(crate) dns_cache_ttl: u64,
+    /// The longest JSON body, in bytes.
+    #[serde(deserialize_with = "values::parsed")]
+    pub(crate) body_limit: usize,
+    /// The longest CSV body, in bytes.
+    #[serde(deserialize_with = "values::parsed")]
+    pub(crate) upload_limit: u64,
+}
+
+impl Default for Service {
+    fn default() -> Self {
+        Service { port: 8080, dns_cache_ttl: 60_000, body_limit: 8 << 20, upload_limit: 1 << 30 }
+    }
+}
+
+/// Amazon's services.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Aws {
+    pub(crate) clients: Clients,
+}
+
+/// The clients of Amazon's services.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Clients {
+    pub(crate) scoring_bucket: Bucket,
+}
+
+/// The bucket that uploads come from.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Bucket {
+    pub(crate) bucket_name: Option<String>,
+    pub(crate) region: Option<String>,
+    /// Another S3 server than Amazon's.
+    pub(crate) endpoint: Option<String>,
+    /// A folder instead of S3.
+    pub(crate) local_path: Option<String>,
+}
+
+/// Who may call.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Jwt {
+    /// RSA public key in PEM that tokens are checked with.
+    pub(crate) public_key: Option<Secret>,
+    /// RSA private key in PEM that `/dev/token` and `token` sign with. Refused in prod.
+    pub(crate) private_key: Option<Secret>,
+    /// The issuer that tokens must name.
+    pub(crate) issuer: String,
+    /// The audience that tokens must name; None: any.
+    pub(crate) audience: Option<String>,
+    /// Whether a request without a token goes on as an anonymous user.
+    #[serde(deserialize_with = "values::parsed")]
+    pub(crate) allow_anon: bool,
+}
+
+impl Default for Jwt {
+    fn default() -> Self {
+        Jwt {
+            public_key: None,
+            private_key: None,
+            issuer: "titan-lib".to_owned(),
+            audience: None,
+            allow_anon: true,
+        }
+    }
+}
+
+/// What is logged, and where.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Log {
+    /// `error`, `warn`, `info`, `debug`, `trace`, or directives such as `info,code_service=debug`.
+    pub(crate) level: String,
+    #[serde(deserialize_with = "values::parsed")]
+    pub(crate) console: bool,
+    /// A file that lines are appended to; None or empty: no file.
+    pub(crate) file: Option<String>,
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Log { level: "info".to_owned(), console: true, file: None }
+    }
+}
+
+/// Where spans go. Accepted so that the deployed files carry over, not used yet.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Tracing {
+    pub(crate) enabled: Value,
+    pub(crate) collector_host: Option<String>,
+    pub(crate) collector_port: Value,
+    pub(crate) encryption: Option<String>,
+    pub(crate) access_token: Option<Secret>,
+    pub(crate) product_code: Option<String>,
+    pub(crate) service_name: Option<String>,
+}
+
+/// The routes under `/dev`.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct DevEndpoints {
+    #[serde(deserialize_with = "values::parsed")]
+    pub(crate) enabled: bool,
+}
+
+/// The rules for codes.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Codes {
+    /// How long a reservation holds its codes, such as `24h` or `90m`.
+    #[serde(with = "values::duration")]
+    pub(crate) reservation_ttl: Duration,
+    /// The types that codes may have.
+    #[serde(deserialize_with = "values::list")]
+    pub(crate) types: Vec<String>,
+}
+
+impl Default for Codes {
+    fn default() -> Self {
+        Codes {
+            reservation_ttl: Duration::from_secs(24 * 60 * 60),
+            types: vec!["tm".to_owned(), "external".to_owned()],
+        }
+    }
+}
+
+/// How replies look where public descriptions of the deployed service disagree.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Replies {
+    pub(crate) reserve: ReserveReply,
+}
+
+/// The data of a reply to `GET /:campaignId/reserve`.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) enum ReserveReply {
+    /// `{"codes":[…],"reserveId":"…"}`
+    #[default]
+    Object,
+    /// The bare list of codes.
+    Array,
+}
+
+/// Text that must not be shown.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Secret(String);
+
+impl Secret {
+    /// The text itself; a `\n` that was written as two characters is a line break.
+    pub(crate) fn reveal(&self) -> String {
+        self.0.replace("\\n", "\n")
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(secret)")
+    }
+}

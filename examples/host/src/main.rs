@@ -1,0 +1,40 @@
+//! The code-service over HTTP, and the commands that go with it.
+//!
+//! The way of a request: [`http`] gives it a correlation id and a log line, [`auth`] checks its token, a
+//! handler in [`routes`] parses it once and makes one call to the crate `code-service`, [`reply`] and
+//! [`error`] put the outcome into the envelope.
+#![forbid(unsafe_code)]
+
+mod auth;
+mod bucket;
+mod cli;
+mod commands;
+mod config;
+mod correlation;
+mod error;
+mod http;
+mod logs;
+mod metrics;
+mod reply;
+mod routes;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let cli = cli::Cli::parse();
+    let runtime = match tokio::runtime::Runtime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return failed(&format!("no threads: {error}")),
+    };
+    match runtime.block_on(commands::run(cli)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => failed(&message),
+    }
+}
+
+fn failed(message: &str) -> ExitCode {
+    eprintln!("code-service-host: {message}");
+    ExitCode::FAILURE
+}

@@ -1,0 +1,50 @@
+//! The ground that tests and benchmarks of the workspace stand on: a real MongoDB, and the host as a process.
+//!
+//! # How to write a test
+//!
+//! Put a file beside the others, name it as a `[[test]]` in this crate's `Cargo.toml`, and take a fresh
+//! database. The server behind it starts by itself at the first use and is gone when the tests have ended,
+//! also when they fail or are killed.
+//!
+//! ```no_run
+//! use mongodb::bson::{Document, doc};
+//!
+//! // With `#[tokio::test]` above it. The name is a sentence about one fact.
+//! async fn what_was_written_can_be_read() {
+//!     let test = code_service_tests::database().await;
+//!     let codes = test.db.collection::<Document>("codes");
+//!
+//!     codes.insert_one(doc! { "_id": 1 }).await.expect("insert");
+//!
+//!     assert_eq!(codes.count_documents(doc! {}).await.expect("count"), 1);
+//! }
+//! ```
+//!
+//! `test.uri` is the connection string for the code under test; `test.db` looks past it.
+//!
+//! Tests run in parallel, so nothing may be shared but the server. A test that stops the server or turns on
+//! a fail point starts its own with [`Mongod::start`]. Nothing waits for luck: move time by writing dates,
+//! and wait for a fact with [`supervised::wait_until`].
+//!
+//! # What is here
+//!
+//! | module | for |
+//! |---|---|
+//! | [`binary`] | finding or downloading a mongod |
+//! | [`mongod`] | servers and databases |
+//! | [`host`] | the HTTP host as a child process |
+//! | [`keys`] | RSA key pairs and tokens |
+//! | [`old_service`] | the deployed service's algorithms, as a neighbour and as the one to beat |
+//! | [`supervised`] | child processes that end with the test process |
+
+pub mod binary;
+pub mod host;
+pub mod keys;
+pub mod mongod;
+pub mod old_service;
+pub mod supervised;
+
+pub use host::Host;
+pub use keys::Keys;
+pub use mongod::{Database, Mongod, database, fresh_database};
+pub use old_service::OldService;
