@@ -5,14 +5,17 @@
 //! they answer. Everything it started ends with it.
 
 mod demo;
-mod sample;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use code_service_tests::{Host, Keys, Mongod, binary};
+use code_service_tests::{Host, Keys, Mongod, binary, sample};
 use tokio::signal::unix::{SignalKind, signal};
 
+/// How many codes the sample has.
+const CODES: usize = 100_000;
+/// Where it lies in the bucket.
+const KEY: &str = "codes/demo/tm/sample.csv";
 /// The port that the commands in README use.
 const PORT: u16 = 8080;
 
@@ -39,19 +42,18 @@ async fn run(demo: bool) -> Result<(), String> {
     std::fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let (mongod, uri) = database();
     let bucket = folder.join("bucket");
-    let codes = sample::write(&bucket)?;
-    println!("sample      {} codes in {}", sample::CODES, sample::file(&bucket).display());
+    let codes = sample::codes(CODES);
+    sample::write_csv(&bucket.join(KEY), &codes)?;
+    println!("sample      {CODES} codes in {}", bucket.join(KEY).display());
     let (public, private) = keys(&folder)?;
     let port = free_port();
-    let mut host = Host::builder()
+    create_indexes(&uri)?;
+    let host = Host::builder()
         .env("TITAN_MONGO__URI", &uri)
         .env("TITAN_JWT__PUBLIC_KEY_FILE", public)
         .env("TITAN_JWT__PRIVATE_KEY_FILE", private)
         .env("TITAN_AWS__CLIENTS__SCORING_BUCKET__LOCAL_PATH", &bucket)
-        .env("TITAN_SERVICE__PORT", port.to_string())
-        .env("TITAN_CODES__RESERVATION_TTL", "24h");
-    create_indexes(&uri)?;
-    host = host.env("TITAN_LOG__LEVEL", "info");
+        .env("TITAN_SERVICE__PORT", port.to_string());
     let mut host = tokio::task::block_in_place(|| host.try_start()).map_err(|e| e.to_string())?;
     println!("service     {}", host.url("/"));
     let outcome = if demo {

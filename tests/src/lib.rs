@@ -35,6 +35,7 @@
 //! | [`host`] | the HTTP host as a child process |
 //! | [`keys`] | RSA key pairs and tokens |
 //! | [`old_service`] | the deployed service's algorithms, as a neighbour and as the one to beat |
+//! | [`sample`] | random codes, and CSV files of them |
 //! | [`supervised`] | child processes that end with the test process |
 
 pub mod binary;
@@ -42,9 +43,19 @@ pub mod host;
 pub mod keys;
 pub mod mongod;
 pub mod old_service;
+pub mod sample;
 pub mod supervised;
 
 pub use host::Host;
 pub use keys::Keys;
 pub use mongod::{Database, Mongod, database, fresh_database};
 pub use old_service::OldService;
+
+/// The Rust examples of the pages compile.
+#[cfg(doctest)]
+mod pages {
+    #[doc = include_str!("../../README.md")]
+    struct Readme;
+    #[doc = include_str!("../../core/README.md")]
+    struct CoreReadme;
+}

@@ -1,0 +1,37 @@
+# Everything that is run in this repository. `make` alone lists it.
+#
+# cargo is always called for the whole workspace: a part of it would be built with other features, and the
+# dependencies with it, for minutes.
+
+.PHONY: help run demo test bench lint doc audit package tools
+
+help: ## list the targets
+	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+
+run: ## MongoDB, sample codes and the service on this machine, and commands to copy; Ctrl-C ends all of it
+	@cargo run --quiet --bin run
+
+demo: tools ## run those commands and check what they answer
+	@cargo run --quiet --bin run -- --demo
+
+test: tools ## every test, against a real MongoDB that they start
+	cargo test --workspace
+
+bench: ## speed beside what is replaced, as ratios; needs about ten minutes
+	cargo run --release --bin bench
+
+lint: ## formatting and clippy, warnings are errors
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets -- -D warnings
+
+doc: ## the documentation of the crates, warnings are errors
+	RUSTDOCFLAGS="-D warnings" cargo doc --workspace --no-deps
+
+audit: ## licences, sources and known advisories of the dependencies
+	.ci/audit
+
+package: ## the crate as it would be published, built from its package alone
+	cargo package --package code-service
+
+tools: # what the tests need beside the toolchain and python3
+	@.ci/tools
