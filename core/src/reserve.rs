@@ -30,7 +30,8 @@ pub struct Reserve {
     pub count: u32,
     /// The caller's own id, which makes the reserve idempotent. None: a new random one.
     pub reserve_id: Option<ReserveId>,
-    /// Whether fewer codes will do when fewer exist. False: all or nothing.
+    /// Whether fewer codes will do when fewer exist. False: all or nothing. Under the caller's own id there
+    /// must be at least one.
     pub partial: bool,
 }
 
@@ -168,15 +169,17 @@ async fn attempt(
     count: u32,
     partial: bool,
 ) -> Result<Option<Vec<Code>>> {
-    let codes = match claim_all(store, pool, holder, count, partial).await {
-        Ok((codes, _)) if !codes.is_empty() => codes,
-        nothing => {
-            if matches!(nothing, Ok(_) | Err(Error::NotEnoughCodes { .. })) {
-                ledger::remove(store, &holder.id, token).await?;
-            }
-            return nothing.map(|(codes, _)| Some(codes));
+    let claimed = match claim_all(store, pool, holder, count, partial).await {
+        // An id without codes would be a reservation of nothing: there is none to look up.
+        Ok((codes, _)) if codes.is_empty() => {
+            Err(Error::NotEnoughCodes { wanted: count.into(), available: 0 })
         }
+        claimed => claimed,
     };
+    if let Err(Error::NotEnoughCodes { .. }) = claimed {
+        ledger::remove(store, &holder.id, token).await?;
+    }
+    let (codes, _) = claimed?;
     let granted = ledger::grant(store, &holder.id, token)
         .await
         .map_err(|e| Error::OutcomeUnknown { reserve_id: holder.id.clone(), source: cause(&e) })?;

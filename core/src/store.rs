@@ -99,7 +99,7 @@ struct Cause(String);
 pub(crate) fn cause(error: &DriverError) -> Option<Box<dyn std::error::Error + Send + Sync>> {
     let text = match error.kind.as_ref() {
         DriverErrorKind::Io(io) => format!("connection: {io}"),
-        DriverErrorKind::ServerSelection { message, .. } => message.clone(),
+        DriverErrorKind::ServerSelection { message, .. } => reasons(message),
         DriverErrorKind::ConnectionPoolCleared { .. } => "the connection pool was cleared".to_owned(),
         DriverErrorKind::DnsResolve { .. } => "a host name does not resolve".to_owned(),
         DriverErrorKind::Command(e) => format!("server error {} {}", e.code, e.code_name),
@@ -114,6 +114,13 @@ pub(crate) fn cause(error: &DriverError) -> Option<Box<dyn std::error::Error + S
         _ => "an error inside the driver".to_owned(),
     };
     Some(Box::new(Cause(text)))
+}
+
+/// Why no server could be selected: what the connection to each one met, out of the driver's long description.
+fn reasons(message: &str) -> String {
+    let each = message.split("Error: Kind: ").skip(1).filter_map(|rest| rest.split(", labels").next());
+    let each: BTreeSet<&str> = each.collect();
+    if each.is_empty() { "no server fits".to_owned() } else { Vec::from_iter(each).join("; ") }
 }
 
 /// A driver's error in our words. `doing` says what failed: "counting codes".

@@ -15,13 +15,14 @@ Configuration:
     TITAN_CODES__RESERVATION_TTL      how long a reservation lasts (24h)
     TITAN_LOG__LEVEL                  error, warn, info, debug or trace
   Secrets can be in files: TITAN_MONGO__URI_FILE=/run/secrets/uri";
+const SEE: &str = "`code-service-host --help` says how it is configured.";
 
 /// The code-service: hands out unique codes over HTTP, kept in MongoDB.
 #[derive(Debug, Parser)]
 #[command(version, after_help = CONFIGURATION, arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// Folder with default.yaml and a file per environment, instead of the built-in ones.
-    #[arg(long, global = true, env = "NODE_CONFIG_DIR", value_name = "DIR")]
+    #[arg(long, global = true, env = "NODE_CONFIG_DIR", hide_env_values = true, value_name = "DIR")]
     pub(crate) config_dir: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -32,22 +33,27 @@ pub(crate) enum Command {
     /// Run the HTTP service until SIGTERM or Ctrl-C.
     ///
     /// Refuses to start if the database cannot be reached, is no replica set or lacks an index.
+    #[command(after_help = SEE)]
     Serve,
     /// Create the database indexes that are missing; run it before `serve` is deployed.
     ///
     /// On a collection with millions of codes this takes minutes. Indexes that are there are left alone.
+    #[command(after_help = SEE)]
     CreateIndexes,
     /// Print a token signed with the configured private key, for development.
     ///
     /// Example: curl -H "Authorization: Bearer $(code-service-host token)" localhost:8080/dev/supremes
+    #[command(after_help = SEE)]
     Token(Token),
     /// Import a CSV file of codes into a campaign.
     ///
     /// Only the first column counts; a first line that is just `code` is skipped. Importing a file again is
     /// safe: codes that are there keep their reservation and assignment. Rows that hold no valid code are
     /// listed on standard error.
+    #[command(after_help = SEE)]
     Import(Import),
     /// Print how many codes of a campaign are available, reserved and assigned.
+    #[command(after_help = SEE)]
     Count(Count),
 }
 
