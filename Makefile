@@ -3,22 +3,28 @@
 # cargo is always called for the whole workspace: a part of it would be built with other features, and the
 # dependencies with it, for minutes.
 
+# Where cargo puts what it builds.
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+
 .PHONY: help run demo test bench lint doc audit package tools
 
 help: ## list the targets
 	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
 
 run: ## MongoDB, sample codes and the service on this machine, and commands to copy; Ctrl-C ends all of it
-	@cargo run --quiet --bin run
+	@cargo build --workspace
+	@$(TARGET)/debug/run
 
 demo: tools ## run those commands and check what they answer
-	@cargo run --quiet --bin run -- --demo
+	@cargo build --workspace
+	@$(TARGET)/debug/run --demo
 
 test: tools ## every test, against a real MongoDB that they start
 	cargo test --workspace
 
 bench: ## speed beside what is replaced, as ratios; needs about ten minutes
-	cargo run --release --bin bench
+	cargo build --release --workspace
+	$(TARGET)/release/bench $(LINE)
 
 lint: ## formatting and clippy, warnings are errors
 	cargo fmt --all --check

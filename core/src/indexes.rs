@@ -99,10 +99,6 @@ impl Wanted<'_> {
             && options.partial_filter_expression.is_none()
             && options.collation.is_none()
     }
-
-    fn problem(&self, different: bool) -> IndexProblem {
-        IndexProblem { collection: self.collection.name().to_owned(), index: self.name(), different }
-    }
 }
 
 /// The name that MongoDB derives from the keys of an index.
@@ -122,14 +118,15 @@ fn direction(way: &Bson) -> i64 {
 /// Creates the indexes that are missing.
 pub(crate) async fn ensure(store: &Store) -> Result<()> {
     for index in wanted(store) {
-        if let Err(error) = index.collection.create_index(index.model()).await {
-            // IndexOptionsConflict, IndexKeySpecsConflict
-            if let DriverErrorKind::Command(command) = error.kind.as_ref()
-                && [85, 86].contains(&command.code)
-            {
-                return Err(Error::Internal { reason: index.problem(true).to_string(), source: None });
+        match problem(&index).await? {
+            None => {}
+            Some(problem) if problem.different => {
+                return Err(Error::Internal { reason: problem.to_string(), source: None });
             }
-            return Err(database_error("creating an index", error));
+            Some(_) => {
+                let created = index.collection.create_index(index.model()).await;
+                created.map_err(|e| database_error("creating an index", e))?;
+            }
         }
     }
     Ok(())
@@ -139,14 +136,32 @@ pub(crate) async fn ensure(store: &Store) -> Result<()> {
 pub(crate) async fn verify(store: &Store) -> Result<Vec<IndexProblem>> {
     let mut problems = Vec::new();
     for index in wanted(store) {
-        let found = list(index.collection).await?;
-        match found.iter().find(|model| name(&model.keys) == index.name()) {
-            Some(model) if index.is(model) => {}
-            Some(_) => problems.push(index.problem(true)),
-            None => problems.push(index.problem(false)),
-        }
+        problems.extend(problem(&index).await?);
     }
     Ok(problems)
+}
+
+/// An index is known by its keys, whatever its name is.
+async fn problem(index: &Wanted<'_>) -> Result<Option<IndexProblem>> {
+    let found = list(index.collection).await?;
+    let same_keys = found.iter().filter(|model| name(&model.keys) == index.name());
+    let mut different = None;
+    for model in same_keys {
+        if index.is(model) {
+            return Ok(None);
+        }
+        let name = model.options.as_ref().and_then(|options| options.name.clone());
+        different = Some(IndexProblem {
+            collection: index.collection.name().to_owned(),
+            index: name.unwrap_or_else(|| index.name()),
+            different: true,
+        });
+    }
+    Ok(Some(different.unwrap_or_else(|| IndexProblem {
+        collection: index.collection.name().to_owned(),
+        index: index.name(),
+        different: false,
+    })))
 }
 
 async fn list(collection: &Collection<Document>) -> Result<Vec<IndexModel>> {

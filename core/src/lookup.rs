@@ -53,7 +53,9 @@ async fn count_in(codes: &Collection<Document>, ttl: Duration, pool: &Pool) -> R
     let mut cursor = codes
         .aggregate([doc! { "$match": in_pool }, document::count_stage(ttl)])
         .hint(Hint::Keys(indexes::by_status()))
-        .read_concern(ReadConcern::local())
+        // One moment of the collection: a code that is reserved during the scan moves in the index, and would be
+        // met twice or never.
+        .read_concern(ReadConcern::snapshot())
         .await
         .map_err(failed)?;
     let Some(row) = cursor.try_next().await.map_err(failed)? else { return Ok(Counts::default()) };

@@ -6,7 +6,7 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use rand::RngExt;
 
-use crate::claim::{self, Holder, Pool};
+use crate::claim::{self, Claims, Holder, Pool};
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::ledger::{self, State, Wish};
@@ -62,16 +62,16 @@ pub struct Reservation {
     pub replayed: bool,
 }
 
-pub(crate) async fn reserve(store: &Store, wish: Reserve) -> Result<Reservation> {
+pub(crate) async fn reserve(store: &Store, claims: &Claims, wish: Reserve) -> Result<Reservation> {
     if wish.count == 0 || wish.count > MAX_RESERVE {
         return Err(Error::invalid("count", format!("must be a whole number from 1 to {MAX_RESERVE}")));
     }
     let pool = Pool { campaign: wish.campaign, code_type: wish.code_type };
     match wish.reserve_id {
-        Some(id) => under_callers_id(store, &pool, &id, wish.count, wish.partial).await,
+        Some(id) => under_callers_id(store, claims, &pool, &id, wish.count, wish.partial).await,
         None => {
             let holder = Holder { id: ReserveId::random(), date: None };
-            let (codes, since) = claim_all(store, &pool, &holder, wish.count, wish.partial).await?;
+            let (codes, since) = claim_all(store, claims, &pool, &holder, wish.count, wish.partial).await?;
             Ok(reservation(store, &pool, holder.id, codes, since, false))
         }
     }
@@ -80,13 +80,17 @@ pub(crate) async fn reserve(store: &Store, wish: Reserve) -> Result<Reservation>
 /// Claims the codes; gives back what it got when that is too little.
 async fn claim_all(
     store: &Store,
+    claims: &Claims,
     pool: &Pool,
     holder: &Holder,
     count: u32,
     partial: bool,
 ) -> Result<(Vec<Code>, DateTime)> {
     for attempt in 0..TRIES {
-        let claim = claim::claim(store, pool, holder, count as usize).await?;
+        if !partial && count > 1 {
+            must_be_enough(store, pool, count).await?;
+        }
+        let claim = claims.claim(pool, holder, count as usize).await?;
         if claim.codes.len() == count as usize || partial {
             let since = match claim.since {
                 Some(since) => since,
@@ -111,9 +115,23 @@ async fn claim_all(
     })
 }
 
+/// Looks whether there are enough codes before any is touched: taking the last ones only to give them back
+/// would leave others short, and whoever still holds an expired one without it.
+async fn must_be_enough(store: &Store, pool: &Pool, count: u32) -> Result<()> {
+    if claim::has_free(store, pool, count).await? {
+        return Ok(());
+    }
+    let available = lookup::count_on_primary(store, pool).await?.available;
+    if available < u64::from(count) {
+        return Err(Error::NotEnoughCodes { wanted: count.into(), available });
+    }
+    Ok(())
+}
+
 /// The caller's own id: see [`crate::ledger`] for why this gives one set of codes.
 async fn under_callers_id(
     store: &Store,
+    claims: &Claims,
     pool: &Pool,
     id: &ReserveId,
     count: u32,
@@ -130,7 +148,7 @@ async fn under_callers_id(
             if took_over {
                 give_back_dead_attempts(store, &holder, entry.reserved).await?;
             }
-            match attempt(store, pool, &holder, token, count, partial).await {
+            match attempt(store, claims, pool, &holder, token, count, partial).await {
                 Ok(Some(codes)) => {
                     return Ok(reservation(store, pool, id.clone(), codes, entry.reserved, false));
                 }
@@ -163,13 +181,14 @@ async fn under_callers_id(
 /// Claims and grants as the owner of the entry; None if another took the entry over meanwhile.
 async fn attempt(
     store: &Store,
+    claims: &Claims,
     pool: &Pool,
     holder: &Holder,
     token: &str,
     count: u32,
     partial: bool,
 ) -> Result<Option<Vec<Code>>> {
-    let claimed = match claim_all(store, pool, holder, count, partial).await {
+    let claimed = match claim_all(store, claims, pool, holder, count, partial).await {
         // An id without codes would be a reservation of nothing: there is none to look up.
         Ok((codes, _)) if codes.is_empty() => {
             Err(Error::NotEnoughCodes { wanted: count.into(), available: 0 })

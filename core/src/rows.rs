@@ -23,7 +23,15 @@ pub struct Rows(Source);
 
 enum Source {
     Codes(Box<dyn Iterator<Item = Row> + Send>),
-    Csv { chunks: BoxStream<'static, io::Result<Bytes>>, splitter: Box<Splitter>, ended: bool },
+    Csv { chunks: BoxStream<'static, io::Result<Bytes>>, splitter: Box<Splitter>, end: End },
+}
+
+/// How far a file has been read.
+enum End {
+    NotYet,
+    Reached,
+    /// Its source has failed; what came before is still to be handed out.
+    Failed(io::Error),
 }
 
 /// One row: its number in the upload, from 1, and its code.
@@ -54,25 +62,32 @@ impl Rows {
         B: Into<Bytes>,
     {
         let chunks = chunks.map(|chunk| chunk.map(Into::into)).boxed();
-        Rows(Source::Csv { chunks, splitter: Box::default(), ended: false })
+        Rows(Source::Csv { chunks, splitter: Box::default(), end: End::NotYet })
     }
 
     /// At least one row and about `size` of them; none at the end. One chunk is never split between batches.
     pub(crate) async fn next_batch(&mut self, size: usize) -> io::Result<Vec<Row>> {
         match &mut self.0 {
             Source::Codes(rows) => Ok(rows.by_ref().take(size).collect()),
-            Source::Csv { chunks, splitter, ended } => {
+            Source::Csv { chunks, splitter, end } => {
                 let mut batch = Vec::new();
-                while batch.len() < size && !*ended {
+                while batch.len() < size && matches!(end, End::NotYet) {
                     match chunks.next().await {
-                        Some(chunk) => splitter.push(&chunk?, &mut batch),
+                        Some(Ok(chunk)) => splitter.push(&chunk, &mut batch),
+                        Some(Err(error)) => *end = End::Failed(error),
                         None => {
                             splitter.end(&mut batch);
-                            *ended = true;
+                            *end = End::Reached;
                         }
                     }
                 }
-                Ok(batch)
+                match std::mem::replace(end, End::Reached) {
+                    End::Failed(error) if batch.is_empty() => Err(error),
+                    kept => {
+                        *end = kept;
+                        Ok(batch)
+                    }
+                }
             }
         }
     }

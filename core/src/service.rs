@@ -1,12 +1,13 @@
 //! [`CodeService`]: the operations, each run to its end whatever becomes of the caller.
 
 use std::future::Future;
+use std::sync::Arc;
 
 use futures_util::Stream;
 use tokio::sync::oneshot;
 use tracing::Instrument;
 
-use crate::claim::Pool;
+use crate::claim::{Claims, Pool};
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::indexes::IndexProblem;
@@ -24,6 +25,7 @@ use crate::{indexes, lookup, reserve, save, settle};
 #[derive(Debug, Clone)]
 pub struct CodeService {
     store: Store,
+    claims: Arc<Claims>,
 }
 
 impl CodeService {
@@ -34,7 +36,8 @@ impl CodeService {
     /// - `unavailable`, with the hosts in its message, if no primary is found within
     ///   [`Options::server_selection_timeout`].
     pub async fn connect(options: Options) -> Result<Self> {
-        Ok(CodeService { store: Store::open(&options).await? })
+        let store = Store::open(&options).await?;
+        Ok(CodeService { claims: Arc::new(Claims::new(store.clone())), store })
     }
 
     /// Saves codes into a campaign: new ones are inserted, those that are there get the type and a new date
@@ -86,29 +89,17 @@ impl CodeService {
     /// - `outcome_unknown` if a write was sent and no answer came: codes may be held under the id it names,
     /// - `unavailable` if the database cannot be reached; nothing is held.
     pub async fn reserve(&self, wish: Reserve) -> Result<Reservation> {
-        let store = self.store.clone();
+        let (store, claims) = (self.store.clone(), self.claims.clone());
         let callers_id = wish.reserve_id.is_some();
         let (send, receive) = oneshot::channel();
-        tokio::spawn(
-            async move {
-                let outcome = reserve::reserve(&store, wish).await;
-                // Nobody waits any more. Under the caller's own id the codes are still theirs to ask for;
-                // under an id that nobody knows they would be lost until they expire.
-                if let Err(Ok(unwanted)) = send.send(outcome)
-                    && !callers_id
-                {
-                    let _ = settle::release(
-                        &store,
-                        &unwanted.campaign,
-                        unwanted.codes,
-                        Some(&unwanted.reserve_id),
-                    )
-                    .await;
-                }
-            }
-            .in_current_span(),
-        );
-        receive.await.unwrap_or_else(|_| Err(panicked()))
+        let work = async move {
+            let outcome = reserve::reserve(&store, &claims, wish).await;
+            // Under the caller's own id the codes are theirs to ask for, whether or not they still wait.
+            let giver = (!callers_id).then_some(store);
+            let _ = send.send(outcome.map(|reservation| Handover { reservation: Some(reservation), giver }));
+        };
+        tokio::spawn(work.in_current_span());
+        receive.await.unwrap_or_else(|_| Err(panicked())).and_then(Handover::accept)
     }
 
     /// Assigns codes for good, whether they are reserved or available.
@@ -225,6 +216,33 @@ impl CodeService {
     pub async fn verify_indexes(&self) -> Result<Vec<IndexProblem>> {
         let store = self.store.clone();
         to_the_end(async move { indexes::verify(&store).await }).await
+    }
+}
+
+/// A reservation on its way to the caller. Dropped before it is accepted, it goes back into the pool: under an
+/// id that nobody knows its codes would be lost until they expire.
+struct Handover {
+    reservation: Option<Reservation>,
+    giver: Option<Store>,
+}
+
+impl Handover {
+    fn accept(mut self) -> Result<Reservation> {
+        self.reservation.take().ok_or_else(panicked)
+    }
+}
+
+impl Drop for Handover {
+    fn drop(&mut self) {
+        if let (Some(reservation), Some(store)) = (self.reservation.take(), self.giver.take())
+            && let Ok(runtime) = tokio::runtime::Handle::try_current()
+        {
+            runtime.spawn(async move {
+                let Reservation { reserve_id, campaign, codes, .. } = reservation;
+                // Best effort: what cannot be given back now is available again when it expires.
+                let _ = settle::release(&store, &campaign, codes, Some(&reserve_id)).await;
+            });
+        }
     }
 }
 

@@ -22,7 +22,7 @@ pub(crate) struct Store {
     pub(crate) ledger: Collection<Document>,
     /// How long a reservation holds its codes.
     pub(crate) ttl: Duration,
-    database: Database,
+    pub(crate) database: Database,
 }
 
 impl Store {
@@ -128,10 +128,17 @@ pub(crate) fn database_error(doing: &str, error: DriverError) -> Error {
     let source = cause(&error);
     if passing(&error) {
         Error::Unavailable { reason: "the database does not answer".to_owned(), source }
+    } else if matches!(error.kind.as_ref(), DriverErrorKind::Command(command) if command.code == BAD_VALUE) {
+        let reason =
+            format!("the database refused {doing}: verify_indexes tells whether an index is missing");
+        Error::Internal { reason, source }
     } else {
         Error::Internal { reason: format!("the database failed while {doing}"), source }
     }
 }
+
+/// What the server answers when the index that a query names is not there.
+const BAD_VALUE: i32 = 2;
 
 /// Server errors that go away: no primary, stepping down, shutting down, time-outs, write concern not met.
 const PASSING: [i32; 16] =

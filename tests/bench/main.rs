@@ -3,6 +3,8 @@
 //! Every line runs both sides in turn, several rounds, each round on a fresh database of one server; the
 //! figure is the median. A line that does not reach what it must makes the run fail.
 
+mod reserve;
+
 use std::time::{Duration, Instant};
 
 use code_service::{CampaignId, CodeService, CodeType, Options, Rows};
@@ -19,6 +21,28 @@ const MUST_REACH: f64 = 4.0;
 #[tokio::main]
 async fn main() {
     let mongod = Mongod::shared();
+    if std::env::args().nth(1).as_deref() == Some("reserve") {
+        for round in 0..2 {
+            for (f, s) in [(1, 1000), (2, 1000), (4, 1000), (2, 100), (4, 100), (4, 64), (2, 128)] {
+                let g = reserve::Ground::new(mongod, 60_000).await;
+                println!("{round} floor {f}x{s}: {:?}", reserve::floor(&g, f, s, 50_000).await);
+            }
+            for (c, n, t) in [
+                (256, 1, 50_000),
+                (64, 1, 30_000),
+                (32, 1, 20_000),
+                (1, 1, 500),
+                (8, 100, 60_000),
+                (1, 50_000, 50_000),
+            ] {
+                let g = reserve::Ground::new(mongod, 80_000).await;
+                println!("{round} ours {c}x{n}: {:?}", reserve::ours(&g, c, n, t).await);
+            }
+            let g = reserve::Ground::new(mongod, 60_000).await;
+            println!("{round} lone known: {:?}", reserve::lone_known(&g, 500).await);
+        }
+        return;
+    }
     let codes = sample::codes(ROWS);
     let (mut ours, mut old) = (Vec::new(), Vec::new());
     for round in 1..=ROUNDS {

@@ -263,13 +263,9 @@ fn program() -> &'static Path {
 fn build() -> PathBuf {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args([
-        "build",
-        "--workspace",
-        "--bin",
-        "code-service-host",
-        "--message-format=json-render-diagnostics",
-    ]);
+    // The whole workspace, as every other call of cargo here: a part of it would be built with other features
+    // of the same dependencies.
+    command.args(["build", "--workspace", "--message-format=json-render-diagnostics"]);
     command.current_dir(env!("CARGO_MANIFEST_DIR"));
     // Cargo describes our own package to us in variables that build scripts of dependencies watch (ring's
     // does): passing them on would build half of the workspace anew, here and again at the next `cargo`.

@@ -1,0 +1,363 @@
+//! The worker of a pool: brings those who want codes and the candidates together.
+
+use std::collections::{HashMap, HashSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use mongodb::bson::DateTime;
+use mongodb::error::Error as DriverError;
+use rand::seq::SliceRandom;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+
+use super::batch::{self, Share};
+use super::window::{Answer, Source};
+use super::{Claim, Holder, Pool};
+use crate::document;
+use crate::error::{Error, Result};
+use crate::ids::Code;
+use crate::store::{Store, cause, database_error, never_sent};
+
+/// How many batches fly at once.
+const FLYING: usize = 4;
+/// The most codes of a batch.
+const BATCH: usize = 1_000;
+/// How many codes one caller can get out of a batch while others wait.
+const SHARE: usize = 250;
+/// How long a window is worth something while nobody asks, and a worker lives on.
+const IDLE: Duration = Duration::from_secs(5);
+
+/// What a caller wants.
+pub(super) struct Demand {
+    pub(super) holder: Holder,
+    pub(super) want: usize,
+    pub(super) reply: oneshot::Sender<Result<Claim>>,
+}
+
+/// A demand that is being served.
+struct Open {
+    demand: Demand,
+    /// How many candidates it still needs.
+    missing: usize,
+    /// How many candidates are in batches for it.
+    flying: usize,
+    claim: Claim,
+    /// When it came, in the numbering of [`Worker::now`].
+    since: u64,
+}
+
+/// Something that the worker waited for.
+enum Event {
+    Batch { shares: Vec<Share>, sent: Vec<Code>, outcome: std::result::Result<(), DriverError> },
+    Fetched { source: Box<Source>, answer: Result<Answer> },
+}
+
+pub(super) struct Worker {
+    store: Store,
+    pool: Pool,
+    demands: mpsc::UnboundedReceiver<Demand>,
+    open: HashMap<u64, Open>,
+    /// The open demands with candidates missing, in the order of their turn.
+    waiting: VecDeque<u64>,
+    window: VecDeque<Code>,
+    /// Whether every candidate of the window is free, and none expired.
+    window_free: bool,
+    /// When the last of them came.
+    window_since: Instant,
+    /// The candidates in the window and in flying batches.
+    known: HashSet<Code>,
+    /// None while it fetches.
+    source: Option<Box<Source>>,
+    /// Others take the codes where the source is.
+    crowded: bool,
+    /// A moment of the server's clock, and when it was here.
+    time: Option<(DateTime, Instant)>,
+    tasks: JoinSet<Event>,
+    flying: usize,
+    /// How many candidates the last batches used: how many to fetch ahead.
+    appetite: usize,
+    /// A pass found nothing, and nothing has changed since.
+    dry: bool,
+    /// Counts what happens: a pass that began at 7 is younger than a demand that came at 6.
+    now: u64,
+    /// When candidates were forgotten last. A pass that began before passed over them as known, and so has
+    /// not seen that the pool is empty.
+    forgot: u64,
+}
+
+impl Worker {
+    pub(super) fn new(store: Store, pool: Pool, demands: mpsc::UnboundedReceiver<Demand>) -> Self {
+        let source = Some(Box::new(Source::new(store.clone(), pool.clone())));
+        Worker {
+            store,
+            pool,
+            demands,
+            open: HashMap::new(),
+            waiting: VecDeque::new(),
+            window: VecDeque::new(),
+            window_free: true,
+            window_since: Instant::now(),
+            known: HashSet::new(),
+            source,
+            crowded: false,
+            time: None,
+            tasks: JoinSet::new(),
+            flying: 0,
+            appetite: 0,
+            dry: false,
+            now: 0,
+            forgot: 0,
+        }
+    }
+
+    /// Works until nobody has wanted anything for a while, or nobody can any more.
+    pub(super) async fn run(mut self) {
+        loop {
+            tokio::select! {
+                demand = self.demands.recv() => match demand {
+                    Some(demand) => self.admit(demand),
+                    None if self.open.is_empty() => return,
+                    None => self.next_event().await,
+                },
+                Some(event) = self.tasks.join_next() => self.handle(event.expect("a task does not panic")),
+                () = tokio::time::sleep(IDLE), if self.open.is_empty() => {
+                    self.demands.close();
+                }
+            }
+            // Whoever was woken by the same event gets into the same batch: that is company, and no waiting.
+            tokio::task::yield_now().await;
+            while let Ok(demand) = self.demands.try_recv() {
+                self.admit(demand);
+            }
+            while let Some(Ok(event)) = self.tasks.try_join_next() {
+                self.handle(event);
+            }
+            self.send_batches();
+            self.fetch();
+        }
+    }
+
+    async fn next_event(&mut self) {
+        if let Some(event) = self.tasks.join_next().await {
+            self.handle(event.expect("a task does not panic"));
+        }
+    }
+
+    fn admit(&mut self, demand: Demand) {
+        self.now += 1;
+        let claim = Claim { codes: Vec::new(), since: demand.holder.date };
+        let open = Open { missing: demand.want, flying: 0, claim, since: self.now, demand };
+        self.open.insert(self.now, open);
+        self.waiting.push_back(self.now);
+        self.dry = false;
+    }
+
+    fn send_batches(&mut self) {
+        if self.window_since.elapsed() > IDLE {
+            self.empty_window();
+        }
+        while self.flying < FLYING && !self.waiting.is_empty() && !self.window.is_empty() {
+            let mut shares = self.deal();
+            let sent: Vec<Code> = shares.iter().flat_map(|share| share.codes.iter().cloned()).collect();
+            self.appetite = sent.len().max(self.appetite * 7 / 8);
+            self.flying += 1;
+            let (store, pool, free) = (self.store.clone(), self.pool.clone(), self.window_free);
+            self.tasks.spawn(async move {
+                let outcome = batch::take(&store, &pool, &mut shares, free).await;
+                Event::Batch { shares, sent, outcome }
+            });
+        }
+    }
+
+    /// Deals the window out to those who wait, in turn: who wants many gets a share, and its next turn later.
+    fn deal(&mut self) -> Vec<Share> {
+        let share = if self.waiting.len() > 1 { SHARE } else { BATCH };
+        let since = self.time.map(|(then, here)| {
+            DateTime::from_millis(then.timestamp_millis() + document::millis(here.elapsed()))
+        });
+        let mut shares = Vec::new();
+        let mut later = Vec::new();
+        let mut room = BATCH;
+        while room > 0
+            && !self.window.is_empty()
+            && let Some(number) = self.waiting.pop_front()
+        {
+            let open = self.open.get_mut(&number).expect("who waits is open");
+            let codes: Vec<Code> =
+                self.window.drain(..open.missing.min(share).min(room).min(self.window.len())).collect();
+            room -= codes.len();
+            open.missing -= codes.len();
+            open.flying += codes.len();
+            open.claim.since = open.claim.since.or(since);
+            if open.missing > 0 {
+                later.push(number);
+            }
+            let holder = open.demand.holder.clone();
+            shares.push(Share { demand: number, holder, asked: codes.len(), codes });
+        }
+        self.waiting.extend(later);
+        shares
+    }
+
+    fn fetch(&mut self) {
+        let wanted: usize = self.waiting.iter().map(|number| self.open[number].missing).sum();
+        let ahead = self.appetite * FLYING;
+        let short = self.window.len() < wanted.max(ahead).min(BATCH * FLYING);
+        if !short || self.dry || (self.open.is_empty() && self.window.is_empty()) {
+            return;
+        }
+        let Some(mut source) = self.source.take() else { return };
+        if std::mem::take(&mut self.crowded) {
+            source.move_on();
+        }
+        self.now += 1;
+        let (known, now) = (self.known.clone(), self.now);
+        let size = wanted.max(ahead * 2);
+        self.tasks.spawn(async move {
+            let answer = source.next(size, &known, now).await;
+            Event::Fetched { source, answer }
+        });
+    }
+
+    fn handle(&mut self, event: Event) {
+        match event {
+            Event::Batch { shares, sent, outcome } => {
+                self.flying -= 1;
+                self.dry = false;
+                for code in &sent {
+                    self.known.remove(code);
+                }
+                match outcome {
+                    Ok(()) => self.won(shares),
+                    Err(error) => self.lost_track(shares, &error),
+                }
+            }
+            Event::Fetched { source, answer } => {
+                self.time = source.time();
+                self.source = Some(source);
+                match answer {
+                    Ok(answer) => self.fill(answer),
+                    Err(error) => self.fail(error),
+                }
+            }
+        }
+    }
+
+    fn won(&mut self, shares: Vec<Share>) {
+        let asked: usize = shares.iter().map(|share| share.asked).sum();
+        let won: usize = shares.iter().map(|share| share.codes.len()).sum();
+        if (asked - won) * 4 > asked {
+            // What else is in the window was seen at the same place and time.
+            self.empty_window();
+            self.crowded = true;
+        }
+        // From the last to the first: who lost first has its next turn first.
+        for share in shares.into_iter().rev() {
+            let Some(open) = self.open.get_mut(&share.demand) else { continue };
+            let lost = share.asked - share.codes.len();
+            if lost > 0 && open.missing == 0 {
+                self.waiting.push_front(share.demand);
+            }
+            open.missing += lost;
+            open.flying -= share.asked;
+            open.claim.codes.extend(share.codes);
+            if open.missing == 0 && open.flying == 0 {
+                self.answer(share.demand);
+            }
+        }
+    }
+
+    /// Answers with what there is.
+    fn answer(&mut self, number: u64) {
+        if let Some(open) = self.open.remove(&number) {
+            // Who does not wait any more has asked in a task that runs to its end, or its runtime has gone.
+            let _ = open.demand.reply.send(Ok(open.claim));
+        }
+    }
+
+    /// A batch failed: what its callers have won is not known, unless it was never sent.
+    fn lost_track(&mut self, shares: Vec<Share>, error: &DriverError) {
+        self.empty_window();
+        for share in shares {
+            let untouched = never_sent(error)
+                && self
+                    .open
+                    .get(&share.demand)
+                    .is_some_and(|open| open.claim.codes.is_empty() && open.flying == share.asked);
+            let error = if untouched {
+                database_error("reserving codes", error.clone())
+            } else {
+                Error::OutcomeUnknown { reserve_id: share.holder.id, source: cause(error) }
+            };
+            self.refuse(share.demand, error);
+        }
+    }
+
+    fn refuse(&mut self, number: u64, error: Error) {
+        self.waiting.retain(|waiting| *waiting != number);
+        if let Some(open) = self.open.remove(&number) {
+            let _ = open.demand.reply.send(Err(error));
+        }
+    }
+
+    fn fill(&mut self, answer: Answer) {
+        if !answer.codes.is_empty() {
+            self.window_free = answer.free && (self.window_free || self.window.is_empty());
+            self.window_since = Instant::now();
+            self.known.extend(answer.codes.iter().cloned());
+            let mut codes = answer.codes;
+            // Where two processes look at the same codes, they should not begin with the same ones.
+            codes.shuffle(&mut rand::rng());
+            self.window.extend(codes);
+            return;
+        }
+        let Some(pass) = answer.empty_since.filter(|pass| *pass > self.forgot) else { return };
+        if !self.window.is_empty() {
+            self.dry = true;
+            return;
+        }
+        let (short, later): (Vec<u64>, Vec<u64>) =
+            self.waiting.iter().partition(|number| self.open[number].since < pass);
+        // Some of what they have in flight may be lost yet, and then the pool must be looked at again.
+        let (flying, ended): (Vec<u64>, Vec<u64>) =
+            short.into_iter().partition(|number| self.open[number].flying > 0);
+        self.dry = later.is_empty();
+        self.waiting = flying.into_iter().chain(later).collect();
+        for number in ended {
+            self.answer(number);
+        }
+    }
+
+    /// The pool cannot be looked at: nobody who waits gets any further.
+    fn fail(&mut self, error: Error) {
+        for number in std::mem::take(&mut self.waiting) {
+            let open = &self.open[&number];
+            let error = if open.claim.codes.is_empty() && open.flying == 0 {
+                again(&error)
+            } else {
+                let reserve_id = open.demand.holder.id.clone();
+                Error::OutcomeUnknown { reserve_id, source: Some(Box::new(again(&error))) }
+            };
+            self.refuse(number, error);
+        }
+    }
+
+    fn empty_window(&mut self) {
+        self.now += 1;
+        self.forgot = self.now;
+        for code in self.window.drain(..) {
+            self.known.remove(&code);
+        }
+        if let Some(source) = &mut self.source {
+            source.rewind();
+        }
+    }
+}
+
+/// The same error for one more caller.
+fn again(error: &Error) -> Error {
+    match error {
+        Error::Unavailable { reason, .. } => Error::Unavailable { reason: reason.clone(), source: None },
+        Error::CorruptData { what } => Error::CorruptData { what: what.clone() },
+        other => Error::Internal { reason: other.to_string(), source: None },
+    }
+}

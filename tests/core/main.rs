@@ -1,0 +1,17 @@
+//! The behaviour of the core on a real MongoDB: one file per theme, one fact per test.
+
+mod concurrency;
+mod connect;
+mod document;
+mod expiry;
+mod faults;
+mod idempotent;
+mod indexes;
+mod look;
+mod old_service;
+mod reserve;
+mod save;
+mod secrets;
+mod settle;
+mod support;
+mod words;
