@@ -71,7 +71,13 @@ impl Verifier {
             "titan.jwt.publicKey is not set: no token could be checked (TITAN_JWT__PUBLIC_KEY, or its file in \
              TITAN_JWT__PUBLIC_KEY_FILE)",
         )?;
-        let key = DecodingKey::from_rsa_pem(pem.reveal().as_bytes())
+        let pem = pem.reveal();
+        if pem.contains("PRIVATE KEY") {
+            return Err(
+                "titan.jwt.publicKey holds a private key: only the public one belongs there".to_owned()
+            );
+        }
+        let key = DecodingKey::from_rsa_pem(pem.as_bytes())
             .map_err(|_| "titan.jwt.publicKey is no RSA public key in PEM".to_owned())?;
         let mut rules = Validation::new(Algorithm::RS256);
         rules.leeway = 0;

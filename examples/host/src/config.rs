@@ -51,14 +51,14 @@ pub(crate) struct Service {
     /// The longest JSON body, in bytes.
     #[serde(deserialize_with = "values::parsed")]
     pub(crate) body_limit: usize,
-    /// The longest CSV body, in bytes.
+    /// The longest CSV body, in bytes; one that comes without its length must keep to `body_limit`.
     #[serde(deserialize_with = "values::parsed")]
     pub(crate) upload_limit: u64,
 }
 
 impl Default for Service {
     fn default() -> Self {
-        Service { port: 8080, dns_cache_ttl: 60_000, body_limit: 8 << 20, upload_limit: 1 << 30 }
+        Service { port: 8080, dns_cache_ttl: 60_000, body_limit: 16 << 20, upload_limit: 1 << 30 }
     }
 }
 

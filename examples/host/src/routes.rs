@@ -1,5 +1,6 @@
 //! The routes, one file per resource. A handler parses its request once, makes one call, and shapes the reply.
 
+mod body;
 mod codes;
 mod count;
 mod dev;

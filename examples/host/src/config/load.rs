@@ -126,7 +126,11 @@ fn check(environment: Environment, config: &Config) -> Result<(), String> {
 }
 
 fn yaml(name: &str, text: &str) -> Result<Value, String> {
-    serde_saphyr::from_str(text).map_err(|e| format!("{name} is no YAML: {e}"))
+    serde_saphyr::from_str(text).map_err(|error| {
+        // What follows the first line quotes the file, which may hold secrets.
+        let error = error.to_string();
+        format!("{name} is no YAML: {}", error.lines().next().unwrap_or_default())
+    })
 }
 
 /// Puts `over` over `under`, key by key.

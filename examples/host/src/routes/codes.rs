@@ -1,20 +1,15 @@
 //! `POST` and `PUT /:campaignId/codes`: uploads, from the bucket and from the body.
 
-use std::io;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
-
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
-use bytes::Bytes;
 use code_service::{CampaignId, Rows, SaveReport};
-use futures_util::{Stream, StreamExt};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::request::{Campaign, Json, Query, too_long};
+use super::body::{self, Json};
+use super::request::{Campaign, Query};
 use crate::auth::Supreme;
 use crate::error::ApiError;
 use crate::reply::Reply;
@@ -62,17 +57,8 @@ pub(super) async fn from_body(
         .ok_or_else(|| ApiError::bad_request("missingType", "say of which type the codes are: ?type="))?;
     let code_type = app.allowed_type(code_type)?;
     must_be_csv(request.headers())?;
-    let limit = app.config.service.upload_limit;
-    if content_length(request.headers()).is_some_and(|length| length > limit) {
-        return Err(too_long(limit));
-    }
-    let exceeded = Arc::new(AtomicBool::new(false));
-    let body = limited(request.into_body(), limit, exceeded.clone());
-    let saved = app.service.save(&campaign, &code_type, Rows::csv(body)).await;
-    if exceeded.load(Ordering::Relaxed) {
-        return Err(too_long(limit));
-    }
-    Ok(reply(&saved?))
+    let rows = body::csv(request, &app).await?;
+    Ok(reply(&app.service.save(&campaign, &code_type, rows).await?))
 }
 
 fn must_be_csv(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -82,32 +68,6 @@ fn must_be_csv(headers: &HeaderMap) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::bad_request("invalidBody", "the body must be CSV: Content-Type: text/csv"))
-}
-
-fn content_length(headers: &HeaderMap) -> Option<u64> {
-    headers.get(header::CONTENT_LENGTH)?.to_str().ok()?.parse().ok()
-}
-
-/// The body, ended by an error where it exceeds the limit.
-fn limited(
-    body: Body,
-    limit: u64,
-    exceeded: Arc<AtomicBool>,
-) -> impl Stream<Item = io::Result<Bytes>> + Send {
-    let mut left = limit;
-    body.into_data_stream().map(move |chunk| {
-        let chunk = chunk.map_err(io::Error::other)?;
-        match left.checked_sub(chunk.len() as u64) {
-            Some(rest) => {
-                left = rest;
-                Ok(chunk)
-            }
-            None => {
-                exceeded.store(true, Ordering::Relaxed);
-                Err(io::Error::new(io::ErrorKind::FileTooLarge, "the body is over the limit"))
-            }
-        }
-    })
 }
 
 fn reply(report: &SaveReport) -> Reply<Value> {

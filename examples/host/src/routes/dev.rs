@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
 use super::App;
-use super::request::Json;
+use super::body::Json;
 use crate::auth::{Caller, Supreme};
 use crate::error::ApiError;
 use crate::reply::Reply;

@@ -1,14 +1,13 @@
-//! Parsing what all routes share: the campaign, the query, a JSON body.
+//! Parsing what all routes share: what stands in the path, and the query.
 
 use std::collections::HashMap;
 
-use axum::body::Body;
-use axum::extract::{FromRequest, FromRequestParts, Path, Request};
-use axum::http::StatusCode;
+use axum::extract::path::ErrorKind;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{FromRequestParts, Path};
 use axum::http::request::Parts;
 use code_service::{CampaignId, ReserveId};
 use serde::Deserialize;
-use serde::de::DeserializeOwned;
 
 use super::App;
 use crate::error::ApiError;
@@ -21,10 +20,17 @@ struct InPath {
 }
 
 async fn in_path(parts: &mut Parts, app: &App) -> Result<InPath, ApiError> {
-    Path::<InPath>::from_request_parts(parts, app)
-        .await
-        .map(|path| path.0)
-        .map_err(|_| ApiError::bad_request("invalid_argument", "campaignId: is not UTF-8"))
+    Path::<InPath>::from_request_parts(parts, app).await.map(|path| path.0).map_err(|rejection| {
+        // Nothing else can be wrong with a path that the router has matched.
+        let field = match rejection {
+            PathRejection::FailedToDeserializePathParams(failed) => match failed.into_kind() {
+                ErrorKind::InvalidUtf8InPathParam { key } => key,
+                _ => "path".to_owned(),
+            },
+            _ => "path".to_owned(),
+        };
+        ApiError::from(code_service::Error::InvalidArgument { field, reason: "is not UTF-8".to_owned() })
+    })
 }
 
 /// The campaign in the path.
@@ -73,44 +79,4 @@ impl FromRequestParts<App> for Query {
         }
         Ok(Query(query))
     }
-}
-
-/// A JSON body, whatever its content type says.
-pub(super) struct Json<T>(pub(super) T);
-
-impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
-    type Rejection = ApiError;
-
-    async fn from_request(request: Request<Body>, app: &App) -> Result<Self, ApiError> {
-        let limit = app.config.service.body_limit;
-        let body = axum::body::to_bytes(request.into_body(), limit).await.map_err(|error| {
-            if is_too_long(&error) {
-                too_long(limit as u64)
-            } else {
-                ApiError::bad_request("invalidBody", "the body did not arrive whole")
-            }
-        })?;
-        serde_json::from_slice(&body).map(Json).map_err(|error| {
-            // Never serde's own words: they quote the body, which may hold codes.
-            let what = match error.classify() {
-                serde_json::error::Category::Data => "has a key twice, an unknown one, or is no object",
-                serde_json::error::Category::Syntax
-                | serde_json::error::Category::Eof
-                | serde_json::error::Category::Io => "is not JSON",
-            };
-            let (line, column) = (error.line(), error.column());
-            ApiError::bad_request("invalidBody", format!("the body {what}: line {line}, column {column}"))
-        })
-    }
-}
-
-fn is_too_long(error: &axum::Error) -> bool {
-    let source = std::error::Error::source(error);
-    source.is_some_and(|source| source.is::<http_body_util::LengthLimitError>())
-}
-
-/// The reply to a body over the limit.
-pub(super) fn too_long(limit: u64) -> ApiError {
-    let message = format!("the body is longer than {limit} bytes");
-    ApiError::new(StatusCode::PAYLOAD_TOO_LARGE, "bodyTooLarge", message)
 }

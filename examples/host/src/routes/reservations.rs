@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::request::{Json, Reservation};
+use super::body::Json;
+use super::request::Reservation;
 use super::reserve::{missing, number, texts};
 use crate::auth::Supreme;
 use crate::error::ApiError;

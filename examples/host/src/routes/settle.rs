@@ -6,7 +6,8 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::App;
-use super::request::{Campaign, Json};
+use super::body::Json;
+use super::request::Campaign;
 use super::reserve::texts;
 use crate::auth::Supreme;
 use crate::error::ApiError;
