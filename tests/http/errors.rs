@@ -215,7 +215,7 @@ async fn an_upload_over_the_limit_is_413() {
 #[tokio::test]
 async fn an_upload_over_the_limit_whose_length_is_not_told_is_413_and_changes_nothing() {
     let api = Api::start(|host| host.env("TITAN_SERVICE__UPLOAD_LIMIT", "2000")).await;
-    api.upload("tm", in_pieces(&csv(500), 501)).await.error(413, "bodyTooLarge");
+    api.upload("tm", in_pieces(csv(500), 501)).await.error(413, "bodyTooLarge");
     assert!(api.stored().await.is_empty());
 }
 

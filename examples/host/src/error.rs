@@ -32,6 +32,11 @@ impl ApiError {
         ApiError::new(StatusCode::BAD_REQUEST, payload, message)
     }
 
+    /// 400 for an argument that breaks a rule, by its name.
+    pub(crate) fn invalid(field: &str, reason: &str) -> Self {
+        Error::InvalidArgument { field: field.to_owned(), reason: reason.to_owned() }.into()
+    }
+
     pub(crate) fn not_found(payload: &'static str, message: impl Into<String>) -> Self {
         ApiError::new(StatusCode::NOT_FOUND, payload, message)
     }

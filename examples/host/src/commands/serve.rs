@@ -19,6 +19,8 @@ const DRAIN: Duration = Duration::from_secs(25);
 
 pub(crate) async fn run(environment: Environment, config: Config) -> Result<(), String> {
     logs::init(&config.log)?;
+    // Before anything can be seen of this process: who asks it to stop early must be heard.
+    let asked_to_stop = asked_to_stop();
     let started = start(environment, &config).await;
     if let Err(message) = &started {
         // The line on standard error is for people; this one is for whoever reads only the log.
@@ -27,7 +29,7 @@ pub(crate) async fn run(environment: Environment, config: Config) -> Result<(), 
     let (listener, router) = started?;
     let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
     let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-        asked_to_stop().await;
+        asked_to_stop.await;
         tracing::info!(target: "code_service_host::serve", "stopping");
         let _ = stop.send(());
     });
@@ -75,11 +77,14 @@ async fn check_indexes(service: &CodeService) -> Result<(), String> {
     Err(format!("{}; `code-service-host create-indexes` creates what is missing", problems.join("; ")))
 }
 
-async fn asked_to_stop() {
+/// Listens to SIGTERM and SIGINT from now on; ends with the first.
+fn asked_to_stop() -> impl Future<Output = ()> {
     let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened to");
     let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be listened to");
-    tokio::select! {
-        _ = terminate.recv() => {}
-        _ = interrupt.recv() => {}
+    async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
     }
 }

@@ -29,7 +29,7 @@ async fn in_path(parts: &mut Parts, app: &App) -> Result<InPath, ApiError> {
             },
             _ => "path".to_owned(),
         };
-        ApiError::from(code_service::Error::InvalidArgument { field, reason: "is not UTF-8".to_owned() })
+        ApiError::invalid(&field, "is not UTF-8")
     })
 }
 
@@ -72,9 +72,9 @@ impl FromRequestParts<App> for Query {
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
         let mut query = HashMap::new();
         for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
-            let twice = format!("{name}: is given twice");
+            let field = name.clone();
             if !value.is_empty() && query.insert(name.into_owned(), value.into_owned()).is_some() {
-                return Err(ApiError::bad_request("invalid_argument", twice));
+                return Err(ApiError::invalid(&field, "is given twice"));
             }
         }
         Ok(Query(query))

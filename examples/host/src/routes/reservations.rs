@@ -36,7 +36,7 @@ pub(super) async fn put(
     wish_for.partial = match wish.partial {
         None => false,
         Some(Value::Bool(partial)) => partial,
-        Some(_) => return Err(ApiError::bad_request("invalid_argument", "partial: must be true or false")),
+        Some(_) => return Err(ApiError::invalid("partial", "must be true or false")),
     };
     let reservation = app.service.reserve(wish_for).await?;
     let replayed = reservation.replayed;

@@ -63,7 +63,7 @@ impl Settle {
         let id = match self.reserve_id {
             None => None,
             Some(Value::String(id)) => Some(ReserveId::parse(id)?),
-            Some(_) => return Err(ApiError::bad_request("invalid_argument", "reserveId: must be a text")),
+            Some(_) => return Err(ApiError::invalid("reserveId", "must be a text")),
         };
         Ok((codes, id))
     }
