@@ -22,7 +22,8 @@ demo: tools ## run those commands and check what they answer
 test: tools ## every test, against a real MongoDB that they start
 	cargo test --workspace
 
-bench: ## speed beside what is replaced, as ratios; needs about ten minutes
+bench: ## speed beside what is replaced, as ratios; LINE=import runs one line; needs Node.js and time
+	npm ci --silent --prefix tests/bench/old
 	cargo build --release --workspace
 	$(TARGET)/release/bench $(LINE)
 

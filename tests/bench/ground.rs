@@ -1,5 +1,6 @@
 //! A fresh database, and the ways to put codes in and take them out that are held against each other.
 
+use std::process::Command;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Instant;
@@ -15,6 +16,7 @@ const TYPE: &str = "tm";
 
 /// A database of its own with the indexes, and the codes that are in it or may come.
 pub(crate) struct Ground {
+    uri: String,
     service: CodeService,
     database: Database,
     codes: Arc<Vec<String>>,
@@ -28,7 +30,7 @@ impl Ground {
         service.ensure_indexes().await.expect("indexes");
         let client = mongodb::Client::with_uri_str(&uri).await.expect("a server");
         let database = client.default_database().expect("in the path");
-        Ground { service, database, codes: Arc::new(sample::codes(size)) }
+        Ground { uri, service, database, codes: Arc::new(sample::codes(size)) }
     }
 
     /// With codes that are all free.
@@ -47,13 +49,16 @@ impl Ground {
         report.rows as f64 / start.elapsed().as_secs_f64()
     }
 
-    /// The deployed service's upsert; rows per second.
+    /// The deployed service's upsert, on the official Node.js driver; rows per second.
     pub(crate) async fn old_import(&self) -> f64 {
-        let old = OldService::new(&self.database);
-        let start = Instant::now();
-        let saved = old.save(CAMPAIGN, TYPE, &self.codes).await.expect("saved");
-        assert_eq!(saved.inserted, self.codes.len() as u64);
-        saved.rows as f64 / start.elapsed().as_secs_f64()
+        let file = std::env::temp_dir().join(format!("{}.txt", self.database.name()));
+        std::fs::write(&file, self.codes.join("\n")).expect("a writable temporary folder");
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/old/import.js");
+        let output = Command::new("node").arg(script).arg(&self.uri).arg(&file).output();
+        std::fs::remove_file(&file).expect("written above");
+        let output = output.expect("node is there");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8_lossy(&output.stdout).trim().parse().expect("rows per second")
     }
 
     /// Our reserve, all or nothing; codes per second. No call may fail or come back short.
@@ -102,6 +107,11 @@ impl Ground {
             }
         })
         .await
+    }
+
+    /// Removes the database, so that it costs the next one nothing.
+    pub(crate) async fn clear(self) {
+        self.database.drop().await.expect("a server");
     }
 
     fn collection(&self) -> Collection<Document> {

@@ -87,30 +87,42 @@ pub(crate) struct Outcome {
 }
 
 /// Runs both sides of a line in turn.
-pub(crate) async fn run(line: &Line) -> Outcome {
-    let mongod = Mongod::shared();
+pub(crate) async fn run(mongod: &Mongod, line: &Line) -> Outcome {
     let (mut ours, mut beside) = (Vec::new(), Vec::new());
     for _ in 0..ROUNDS {
         match line.side {
             Side::Import { rows } => {
-                beside.push(Ground::empty(mongod, OLD_ROWS).await.old_import().await);
-                ours.push(Ground::empty(mongod, rows).await.import().await);
+                beside.push(on(Ground::empty(mongod, OLD_ROWS).await, async |g| g.old_import().await).await);
+                ours.push(on(Ground::empty(mongod, rows).await, async |g| g.import().await).await);
             }
             Side::Floor { callers, count, total } => {
                 beside.push(floor(mongod, total).await);
-                ours.push(Ground::full(mongod, total).await.reserve(callers, count, total).await);
+                ours.push(reserve(mongod, callers, count, total).await);
             }
             Side::Alone { total } => {
-                beside.push(Ground::full(mongod, total).await.find_one_and_update(total).await);
-                ours.push(Ground::full(mongod, total).await.reserve(1, 1, total).await);
+                let ground = Ground::full(mongod, total).await;
+                beside.push(on(ground, async |g| g.find_one_and_update(total).await).await);
+                ours.push(reserve(mongod, 1, 1, total).await);
             }
             Side::Old { callers, total, old_total } => {
-                beside.push(Ground::full(mongod, total).await.old_reserve(callers, old_total).await);
-                ours.push(Ground::full(mongod, total).await.reserve(callers, 1, total).await);
+                let ground = Ground::full(mongod, total).await;
+                beside.push(on(ground, async |g| g.old_reserve(callers, old_total).await).await);
+                ours.push(reserve(mongod, callers, 1, total).await);
             }
         }
     }
     Outcome { ours: median(ours), beside: median(beside) }
+}
+
+/// Measures on a ground, and clears it.
+async fn on(ground: Ground, measure: impl AsyncFnOnce(&Ground) -> f64) -> f64 {
+    let measured = measure(&ground).await;
+    ground.clear().await;
+    measured
+}
+
+async fn reserve(mongod: &Mongod, callers: usize, count: u32, total: usize) -> f64 {
+    on(Ground::full(mongod, total).await, async |g| g.reserve(callers, count, total).await).await
 }
 
 /// The best that guarded `updateMany` on known ids does, of 1, 2 and 4 in flight and 100 and 1,000 codes.
@@ -119,7 +131,7 @@ async fn floor(mongod: &Mongod, total: usize) -> f64 {
     for in_flight in [1, 2, 4] {
         for size in [100, 1_000] {
             let ground = Ground::full(mongod, total / 2).await;
-            best = best.max(ground.update_many(in_flight, size, total / 2).await);
+            best = best.max(on(ground, async |g| g.update_many(in_flight, size, total / 2).await).await);
         }
     }
     best

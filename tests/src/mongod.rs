@@ -26,6 +26,9 @@ const UNTIL_PRIMARY: Duration = Duration::from_secs(60);
 /// How often somebody else may take the free port before mongod listens on it.
 const PORT_ATTEMPTS: usize = 5;
 
+/// The storage engine's cache for a test's server, in GB.
+const SMALL_CACHE: f32 = 0.5;
+
 /// A running server. Dropping it stops the process and removes its data.
 ///
 /// When the test process ends without dropping it, however it ends, server and data go too.
@@ -41,8 +44,16 @@ impl Mongod {
     /// # Panics
     /// When no mongod can be found, or it does not become primary; the message ends with its log.
     pub fn start() -> Mongod {
+        Mongod::start_with_cache(SMALL_CACHE)
+    }
+
+    /// The same with so many GB of memory for the storage engine's cache: tests need little, benchmarks more.
+    ///
+    /// # Panics
+    /// As [`Mongod::start`].
+    pub fn start_with_cache(cache: f32) -> Mongod {
         for _ in 0..PORT_ATTEMPTS {
-            let mut mongod = Mongod::prepare(free_port());
+            let mut mongod = Mongod::prepare(free_port(), cache);
             if mongod.launch(true) {
                 return mongod;
             }
@@ -99,12 +110,13 @@ impl Mongod {
         assert!(started, "port {} was taken while the server was stopped", self.port);
     }
 
-    fn prepare(port: u16) -> Mongod {
+    fn prepare(port: u16, cache: f32) -> Mongod {
         let program = binary::mongod().unwrap_or_else(|reason| panic!("{reason}"));
         let folder = std::env::temp_dir().join(format!("code-service-{}", unique_name()));
         let mut command = Command::new(program);
         command.args(["--replSet", "rs0", "--bind_ip", "127.0.0.1", "--nounixsocket"]);
-        command.args(["--wiredTigerCacheSizeGB", "0.5", "--setParameter", "enableTestCommands=1"]);
+        command.args(["--setParameter", "enableTestCommands=1"]);
+        command.arg("--wiredTigerCacheSizeGB").arg(cache.to_string());
         command.arg("--port").arg(port.to_string());
         command.arg("--dbpath").arg(&folder).arg("--logpath").arg(folder.join("mongod.log"));
         Mongod { process: Supervised::new(&command, Some(&folder)), folder, port }
@@ -255,13 +267,13 @@ mod tests {
     fn a_port_that_somebody_listens_on_is_reported_as_taken() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
         let port = listener.local_addr().expect("a bound socket has an address").port();
-        assert!(!Mongod::prepare(port).launch(true));
+        assert!(!Mongod::prepare(port, SMALL_CACHE).launch(true));
     }
 
     #[test]
     fn the_server_of_somebody_else_is_not_taken_for_ours() {
         let other = Mongod::start();
-        assert!(!Mongod::prepare(other.port()).launch(true));
-        assert!(!Mongod::prepare(other.port()).launch(false));
+        assert!(!Mongod::prepare(other.port(), SMALL_CACHE).launch(true));
+        assert!(!Mongod::prepare(other.port(), SMALL_CACHE).launch(false));
     }
 }
