@@ -104,6 +104,18 @@ pub(crate) fn reserved(mut filter: Document) -> Document {
     filter
 }
 
+/// Codes that were reserved under `id` and are assigned, or whose reservation has not expired.
+pub(crate) fn in_use(id: &ReserveId, ttl: Duration) -> Document {
+    doc! {
+        "reserveId": id.as_str(),
+        "date.reserved": { "$type": "date" },
+        "$or": [
+            { "date.assigned": { "$ne": Bson::Null } },
+            { "$expr": { "$gt": ["$date.reserved", cutoff(ttl)] } },
+        ],
+    }
+}
+
 /// Adds to `filter` that a code has this status.
 pub(crate) fn with_status(mut filter: Document, status: Status, ttl: Duration) -> Document {
     match status {

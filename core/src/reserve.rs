@@ -54,7 +54,8 @@ pub struct Reservation {
     /// The codes, in no order. Fewer than asked only if the reserve allowed it, or if some of an earlier
     /// reservation were released since.
     pub codes: Vec<Code>,
-    /// When they were reserved, by the database server's clock; never later than it really was.
+    /// When they were reserved, by the database server's clock: a moment before, rather than after. Servers of
+    /// one replica set whose clocks differ can make it wrong by that difference.
     pub reserved: SystemTime,
     /// Until when they are held: `reserved` and the reservation ttl.
     pub expires: SystemTime,
@@ -147,12 +148,20 @@ async fn under_callers_id(
         if entry.owned_by(token) {
             if took_over {
                 give_back_dead_attempts(store, &holder, entry.reserved).await?;
+            } else if in_use_without_entry(store, &holder).await? {
+                ledger::remove(store, id, token).await?;
+                return Err(Error::ReservationMismatch { field: "call" });
             }
             match attempt(store, claims, pool, &holder, token, count, partial).await {
                 Ok(Some(codes)) => {
                     return Ok(reservation(store, pool, id.clone(), codes, entry.reserved, false));
                 }
-                Ok(None) => continue,
+                Ok(None) => {
+                    // Too late to grant: begin again under a later date, if nobody else has.
+                    ledger::take_over(store, id, &entry, token).await?;
+                    took_over = true;
+                    continue;
+                }
                 Err(error) => {
                     // Without this the next caller waits for the lease; with it failing, too.
                     let _ = ledger::abandon(store, id, token).await;
@@ -207,6 +216,13 @@ async fn attempt(
     }
     claim::give_back(store, holder).await.map_err(|e| unknown(holder, e))?;
     Ok(None)
+}
+
+/// Whether codes are reserved or assigned under an id that the ledger did not know: it was made by a reserve
+/// without an id, here or by the deployed service, and is not the caller's to use again.
+async fn in_use_without_entry(store: &Store, holder: &Holder) -> Result<bool> {
+    let found = store.codes.find_one(document::in_use(&holder.id, store.ttl)).await;
+    found.map(|found| found.is_some()).map_err(|e| database_error("looking a reserveId up", e))
 }
 
 /// Frees the codes under the id that carry the date of an attempt before this one.

@@ -23,7 +23,7 @@ pub struct Rows(Source);
 
 enum Source {
     Codes(Box<dyn Iterator<Item = Row> + Send>),
-    Csv { chunks: BoxStream<'static, io::Result<Bytes>>, splitter: Box<Splitter>, end: End },
+    Csv { chunks: BoxStream<'static, io::Result<Bytes>>, chunk: Bytes, splitter: Box<Splitter>, end: End },
 }
 
 /// How far a file has been read.
@@ -62,18 +62,22 @@ impl Rows {
         B: Into<Bytes>,
     {
         let chunks = chunks.map(|chunk| chunk.map(Into::into)).boxed();
-        Rows(Source::Csv { chunks, splitter: Box::default(), end: End::NotYet })
+        Rows(Source::Csv { chunks, chunk: Bytes::new(), splitter: Box::default(), end: End::NotYet })
     }
 
-    /// At least one row and about `size` of them; none at the end. One chunk is never split between batches.
+    /// At least one row and about `size` of them; none at the end.
     pub(crate) async fn next_batch(&mut self, size: usize) -> io::Result<Vec<Row>> {
         match &mut self.0 {
             Source::Codes(rows) => Ok(rows.by_ref().take(size).collect()),
-            Source::Csv { chunks, splitter, end } => {
+            Source::Csv { chunks, chunk, splitter, end } => {
                 let mut batch = Vec::new();
                 while batch.len() < size && matches!(end, End::NotYet) {
+                    if !chunk.is_empty() {
+                        splitter.push(&chunk.split_to(chunk.len().min(PIECE)), &mut batch);
+                        continue;
+                    }
                     match chunks.next().await {
-                        Some(Ok(chunk)) => splitter.push(&chunk, &mut batch),
+                        Some(Ok(next)) => *chunk = next,
                         Some(Err(error)) => *end = End::Failed(error),
                         None => {
                             splitter.end(&mut batch);
@@ -93,6 +97,8 @@ impl Rows {
     }
 }
 
+/// How much of a chunk is read at once: a chunk may be a whole file, and a batch must stay a batch.
+const PIECE: usize = 64 * 1024;
 /// The most of a field that is kept: four times the longest code, for white space around it.
 const FIELD: usize = 1024;
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";

@@ -141,8 +141,8 @@ pub(crate) fn database_error(doing: &str, error: DriverError) -> Error {
 const BAD_VALUE: i32 = 2;
 
 /// Server errors that go away: no primary, stepping down, shutting down, time-outs, write concern not met.
-const PASSING: [i32; 16] =
-    [6, 7, 50, 64, 89, 91, 100, 133, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436];
+const PASSING: [i32; 19] =
+    [6, 7, 50, 64, 89, 91, 100, 133, 134, 189, 246, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436];
 
 /// Whether the error is of the connection or the replica set's state, and not of what was asked.
 fn passing(error: &DriverError) -> bool {
@@ -165,12 +165,12 @@ fn passing(error: &DriverError) -> bool {
     }
 }
 
-/// Whether a failed write certainly never reached a server.
+/// Whether a failed write certainly never reached a server. A cleared pool does not say so: the driver ends
+/// connections that way that have sent their command and wait for its reply.
 pub(crate) fn never_sent(error: &DriverError) -> bool {
     matches!(
         *error.kind,
         DriverErrorKind::ServerSelection { .. }
-            | DriverErrorKind::ConnectionPoolCleared { .. }
             | DriverErrorKind::DnsResolve { .. }
             | DriverErrorKind::Authentication { .. }
     )

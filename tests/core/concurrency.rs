@@ -211,3 +211,28 @@ async fn a_dropped_reserve_under_the_callers_id_can_be_asked_for_again() {
     assert_eq!(ground.held_under(&reserve_id("mine")).await, distinct(&reservation.codes));
     assert_nothing_is_lost(&ground, &[reserve_id("mine")], 5).await;
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_pool_that_was_sold_out_long_ago_answers_callers_who_keep_coming() {
+    const LONGER_THAN_A_WINDOW_LIVES: Duration = Duration::from_secs(6);
+    let ground = Ground::new(1).await;
+    ground.reserve(1).await.expect("one is available");
+    let start = Instant::now();
+    let mut slowest = Duration::ZERO;
+    let mut calls = Vec::new();
+    while start.elapsed() < LONGER_THAN_A_WINDOW_LIVES {
+        let service = ground.service.clone();
+        calls.push(tokio::spawn(async move {
+            let asked = Instant::now();
+            let error = service.reserve(wish(1)).await.expect_err("none is left");
+            assert_eq!(error.kind(), ErrorKind::NotEnoughCodes);
+            asked.elapsed()
+        }));
+        // The pace of the callers, who do not wait for each other's answers.
+        tokio::time::sleep(Duration::from_millis(2)).await;
+    }
+    for answered_after in gather(calls).await {
+        slowest = slowest.max(answered_after);
+    }
+    assert!(slowest < Duration::from_secs(3), "an answer took {slowest:?}");
+}

@@ -206,3 +206,20 @@ async fn a_failed_save_is_unavailable_and_can_be_repeated() {
     assert_eq!((report.rows, report.inserted + report.updated), (100, 100));
     assert_eq!(server.ground.count().await, counts(100, 0, 0));
 }
+
+#[tokio::test]
+async fn an_attempt_that_is_too_late_to_be_granted_begins_again_and_gives_one_set() {
+    let breakable = Breakable::new(10).await;
+    let mut options = Options::new(&breakable.ground.test.uri);
+    // The lease of an attempt is half of it.
+    options.reservation_ttl = Duration::from_secs(4);
+    let service = CodeService::connect(options).await.expect("connects");
+    let slow = doc! { "blockConnection": true, "blockTimeMS": 2_500 };
+    breakable.fail("update", doc! { "times": 1 }, slow).await;
+
+    let reservation = service.reserve(wish_under("mine", 3)).await.expect("granted at the second try");
+
+    breakable.mend().await;
+    assert_eq!(reservation.codes.len(), 3);
+    assert_eq!(breakable.ground.held_under(&reserve_id("mine")).await, distinct(&reservation.codes));
+}

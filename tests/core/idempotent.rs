@@ -246,3 +246,13 @@ async fn codes_of_a_dead_attempt_are_not_part_of_the_reservation() {
     let seen = ground.service.reservation(&reserve_id("mine")).await.expect("looks up").expect("it is there");
     assert_eq!(set(seen.codes.into_iter().map(|stored| stored.code.into_string())), ours);
 }
+
+#[tokio::test]
+async fn an_id_that_the_service_made_cannot_be_used_for_a_second_set() {
+    let ground = Ground::new(10).await;
+    let made = ground.reserve(3).await.expect("ten are available");
+    let error = ground.service.reserve(wish_under(made.reserve_id.as_str(), 3)).await.expect_err("in use");
+    assert_eq!(error.kind(), ErrorKind::ReservationMismatch);
+    assert_eq!(ground.held_under(&made.reserve_id).await, distinct(&made.codes));
+    assert_eq!(ground.ledger.count_documents(doc! {}).await.expect("counts"), 0);
+}

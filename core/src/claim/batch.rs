@@ -49,7 +49,10 @@ pub(super) async fn take(
             shares.iter_mut().for_each(|share| share.codes.clear());
             Ok(())
         }
-        Some(_) if whole => read_back(store, pool, shares).await,
+        // Also when this is not sent, the batch was.
+        Some(_) if whole => read_back(store, pool, shares)
+            .await
+            .map_err(|_| DriverError::custom("what a batch has won could not be read")),
         _ => Err(DriverError::custom("a batch of claims failed in part")),
     }
 }

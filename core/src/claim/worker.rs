@@ -152,7 +152,7 @@ impl Worker {
     }
 
     fn send_batches(&mut self) {
-        if self.window_since.elapsed() > IDLE {
+        if !self.window.is_empty() && self.window_since.elapsed() > IDLE {
             self.empty_window();
         }
         while self.flying < FLYING && !self.waiting.is_empty() && !self.window.is_empty() {
@@ -344,6 +344,7 @@ impl Worker {
     fn empty_window(&mut self) {
         self.now += 1;
         self.forgot = self.now;
+        self.dry = false;
         for code in self.window.drain(..) {
             self.known.remove(&code);
         }

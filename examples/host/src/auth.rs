@@ -71,7 +71,7 @@ impl Verifier {
             "titan.jwt.publicKey is not set: no token could be checked (TITAN_JWT__PUBLIC_KEY, or its file in \
              TITAN_JWT__PUBLIC_KEY_FILE)",
         )?;
-        let pem = pem.reveal();
+        let pem = pem.pem();
         if pem.contains("PRIVATE KEY") {
             return Err(
                 "titan.jwt.publicKey holds a private key: only the public one belongs there".to_owned()
@@ -81,6 +81,8 @@ impl Verifier {
             .map_err(|_| "titan.jwt.publicKey is no RSA public key in PEM".to_owned())?;
         let mut rules = Validation::new(Algorithm::RS256);
         rules.leeway = 0;
+        // The library takes a token until its second is over; it ends when that begins.
+        rules.reject_tokens_expiring_in_less_than = 1;
         rules.validate_nbf = true;
         rules.set_required_spec_claims(&["exp", "iss"]);
         rules.set_issuer(&[&config.issuer]);
@@ -124,7 +126,7 @@ impl Signer {
     /// None without a private key; an error is a sentence that names the key of the configuration.
     pub(crate) fn new(config: &Jwt) -> Result<Option<Self>, String> {
         let Some(pem) = &config.private_key else { return Ok(None) };
-        let key = EncodingKey::from_rsa_pem(pem.reveal().as_bytes())
+        let key = EncodingKey::from_rsa_pem(pem.pem().as_bytes())
             .map_err(|_| "titan.jwt.privateKey is no RSA private key in PEM".to_owned())?;
         Ok(Some(Signer { key: Arc::new(key), issuer: config.issuer.clone() }))
     }

@@ -49,6 +49,11 @@ impl ScoringBucket {
         let path = Path::parse(key).map_err(|_| file_not_found())?;
         let object = store.get(&path).await.map_err(|error| match &error {
             Error::NotFound { .. } => file_not_found(),
+            // What S3 says of a missing file to whoever may not list the bucket.
+            Error::PermissionDenied { .. } => {
+                tracing::warn!("the bucket refuses a file: it is not there, or may not be read");
+                file_not_found()
+            }
             _ => {
                 tracing::warn!(cause = %error, "reading the bucket failed");
                 ApiError::unavailable("the bucket cannot be read now")

@@ -62,7 +62,7 @@ pub(crate) struct Token {
     /// The user that the token is for.
     #[arg(long, default_value = "developer", value_name = "ID")]
     pub(crate) user_id: String,
-    /// Make a token that may call nothing but /dev/auth.
+    /// Make a token of a user who is not supreme and may call little but /dev/auth.
     #[arg(long)]
     pub(crate) not_supreme: bool,
     /// How many seconds the token is good for.

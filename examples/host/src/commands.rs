@@ -13,7 +13,10 @@ use crate::config::{self, Config};
 
 /// Reads the configuration and runs the subcommand.
 pub(crate) async fn run(cli: Cli) -> Result<(), String> {
-    let source = config::Source { folder: cli.config_dir, variables: std::env::vars().collect() };
+    // What is not UTF-8 is not ours to read.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let source = config::Source { folder: cli.config_dir, variables: variables.collect() };
     let (environment, config) = config::load(&source)?;
     match cli.command {
         Command::Serve => serve::run(environment, config).await,
@@ -27,7 +30,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), String> {
 /// Connects to the configured database.
 async fn connect(config: &Config) -> Result<CodeService, String> {
     let mut options = Options::new(config.mongo.connection_string()?);
-    options.database = config.mongo.options.db_name.clone();
+    options.database = config.mongo.database();
     options.reservation_ttl = config.codes.reservation_ttl;
     CodeService::connect(options).await.map_err(|e| sentence(&e))
 }

@@ -196,14 +196,30 @@ pub(crate) enum ReserveReply {
 }
 
 /// Text that must not be shown.
-#[derive(Clone, Serialize, Deserialize)]
+#[derive(Clone, Serialize)]
 #[serde(transparent)]
 pub(crate) struct Secret(String);
 
 impl Secret {
-    /// The text itself; a `\n` that was written as two characters is a line break.
+    /// The text itself.
     pub(crate) fn reveal(&self) -> String {
+        self.0.clone()
+    }
+
+    /// A key in PEM; a `\n` that was written as two characters is a line break.
+    pub(crate) fn pem(&self) -> String {
         self.0.replace("\\n", "\n")
+    }
+}
+
+impl<'de> Deserialize<'de> for Secret {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        // Not serde's own complaint about a wrong type: it quotes the value.
+        match Value::deserialize(deserializer)? {
+            Value::String(text) => Ok(Secret(text)),
+            Value::Number(digits) => Ok(Secret(digits.to_string())),
+            _ => Err(serde::de::Error::custom("must be a text")),
+        }
     }
 }
 

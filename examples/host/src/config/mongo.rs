@@ -12,7 +12,7 @@ use super::{Secret, values};
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Mongo {
-    /// A whole connection string; the other keys then count for nothing but `options.dbName`.
+    /// A whole connection string; of the other keys only `options.dbName` then counts, if it names no database.
     pub(crate) uri: Option<Secret>,
     #[serde(deserialize_with = "values::parsed")]
     pub(crate) port: u16,
@@ -94,6 +94,17 @@ impl Mongo {
         Ok(format!("mongodb://{user}{}/{}?{}", hosts.join(","), encode(database), query.join("&")))
     }
 
+    /// The database, where the connection string does not name one in its path.
+    pub(crate) fn database(&self) -> Option<String> {
+        let named_by_uri = self.uri.as_ref().is_some_and(|uri| {
+            let uri = uri.reveal();
+            let hosts_and_path =
+                uri.split("://").nth(1).unwrap_or_default().split('?').next().unwrap_or_default();
+            hosts_and_path.split_once('/').is_some_and(|(_, path)| !path.is_empty())
+        });
+        if named_by_uri { None } else { self.options.db_name.clone() }
+    }
+
     fn with_port(&self, host: &str) -> String {
         // A colon inside brackets belongs to an IPv6 address.
         let has_port = host.rsplit_once(':').is_some_and(|(_, port)| !port.ends_with(']'));
@@ -164,6 +175,20 @@ mod tests {
              ?authSource=admin&maxPoolSize=20&readPreference=nearest&replicaSet=rs&tls=true"
         );
         assert_eq!(mongo.ignored(), ["useNewUrlParser"]);
+    }
+
+    #[test]
+    fn the_path_of_a_connection_string_goes_before_db_name() {
+        let database = |uri: &str| mongo(&format!("{{uri: '{uri}', options: {{dbName: prod}}}}")).database();
+        assert_eq!(database("mongodb://a,b/staging?replicaSet=rs"), None);
+        assert_eq!(database("mongodb://a,b/?replicaSet=rs").as_deref(), Some("prod"));
+        assert_eq!(database("mongodb://a").as_deref(), Some("prod"));
+    }
+
+    #[test]
+    fn a_password_of_digits_is_a_text_and_keeps_its_backslashes() {
+        assert_eq!(mongo("{password: 12345678}").password.expect("set").reveal(), "12345678");
+        assert_eq!(mongo("{password: 'a\\nb'}").password.expect("set").reveal(), "a\\nb");
     }
 
     #[test]
