@@ -25,10 +25,10 @@ pub enum Error {
         /// How many were available when the reserve gave up.
         available: u64,
     },
-    /// The reserveId was used before with another campaign, type or count.
+    /// The reserveId was used before with another campaign, type or count, or was made by a reserve without one.
     #[error("the reserveId was used before with another {field}")]
     ReservationMismatch {
-        /// What differs: `campaignId`, `type` or `count`.
+        /// What differs: `campaignId`, `type`, `count`, or `call` for an id that no caller brought.
         field: &'static str,
     },
     /// The reservation of this reserveId has expired or was released whole; use a new reserveId.

@@ -42,7 +42,7 @@
 //! MongoDB 5.0 or newer as a replica set, a tokio runtime with time and I/O, and the three indexes on the
 //! codes that [`CodeService::ensure_indexes`] creates. A call runs to its end in a task of its own: dropping
 //! the future stops the waiting, not the work, and what a dropped [`reserve`](CodeService::reserve) got is
-//! given back.
+//! given back, unless the runtime ends first.
 //!
 //! # Errors
 //! Every method answers with the one [`Error`]; its [`kind`](Error::kind) says what to do.
