@@ -1,23 +1,24 @@
-//! A fresh database, and the ways to put codes in and take them out that are held against each other.
+//! Fresh databases with codes, and what the driver alone does on them: the floors.
 
-use std::process::Command;
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
-use code_service::{CampaignId, CodeService, CodeType, Options, Reserve, ReserveId, Rows};
+use code_service::{CampaignId, CodeService, CodeType, Options, ReserveId, Rows};
 use code_service_tests::{Mongod, OldService, fresh_database, sample};
-use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::{Acknowledgment, WriteConcern};
+use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use mongodb::{Collection, Database};
 
-const CAMPAIGN: &str = "bench";
-const TYPE: &str = "tm";
+use crate::worker::{CAMPAIGN, Report, TYPE, Until, Work, Worker, repeat};
+
+/// Rows of one `insert_many`, and how many run at once.
+const ROWS_PER_INSERT: usize = 10_000;
+const INSERTS: usize = 2;
 
 /// A database of its own with the indexes, and the codes that are in it or may come.
 pub(crate) struct Ground {
-    uri: String,
-    service: CodeService,
+    pub(crate) uri: String,
     database: Database,
     codes: Arc<Vec<String>>,
 }
@@ -30,83 +31,34 @@ impl Ground {
         service.ensure_indexes().await.expect("indexes");
         let client = mongodb::Client::with_uri_str(&uri).await.expect("a server");
         let database = client.default_database().expect("in the path");
-        Ground { uri, service, database, codes: Arc::new(sample::codes(size)) }
+        Ground { uri, database, codes: Arc::new(sample::codes(size)) }
     }
 
     /// With codes that are all free.
     pub(crate) async fn full(mongod: &Mongod, size: usize) -> Ground {
         let ground = Ground::empty(mongod, size).await;
-        ground.import().await;
+        let service = CodeService::connect(Options::new(&ground.uri)).await.expect("a server");
+        let campaign = CampaignId::parse(CAMPAIGN).expect("valid");
+        let code_type = CodeType::parse(TYPE).expect("valid");
+        let rows = Rows::codes(ground.codes.to_vec());
+        service.save(&campaign, &code_type, rows).await.expect("saved");
         ground
     }
 
-    /// Our save; rows per second.
-    pub(crate) async fn import(&self) -> f64 {
-        let rows = Rows::codes(self.codes.to_vec());
-        let start = Instant::now();
-        let report = self.service.save(&campaign(), &code_type(), rows).await.expect("saved");
-        assert_eq!(report.inserted, self.codes.len() as u64);
-        report.rows as f64 / start.elapsed().as_secs_f64()
-    }
-
-    /// The deployed service's upsert, on the official Node.js driver; rows per second.
-    pub(crate) async fn old_import(&self) -> f64 {
-        let file = std::env::temp_dir().join(format!("{}.txt", self.database.name()));
-        std::fs::write(&file, self.codes.join("\n")).expect("a writable temporary folder");
-        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/bench/old/import.js");
-        let output = Command::new("node").arg(script).arg(&self.uri).arg(&file).output();
-        std::fs::remove_file(&file).expect("written above");
-        let output = output.expect("node is there");
-        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-        String::from_utf8_lossy(&output.stdout).trim().parse().expect("rows per second")
-    }
-
-    /// Our reserve, all or nothing; codes per second. No call may fail or come back short.
-    pub(crate) async fn reserve(&self, callers: usize, count: u32, total: usize) -> f64 {
-        let (service, wish) = (self.service.clone(), Reserve::new(campaign(), code_type(), count));
-        let per_second = measure(callers, total / count as usize, move |_| {
-            let (service, wish) = (service.clone(), wish.clone());
-            async move { service.reserve(wish).await.expect("enough are free").codes.len() }
-        });
-        per_second.await
-    }
-
-    /// The deployed service's reserve of one code; codes per second, short answers and all.
-    pub(crate) async fn old_reserve(&self, callers: usize, total: usize) -> f64 {
-        let old = Arc::new(OldService::new(&self.database));
-        measure(callers, total, move |_| {
-            let old = old.clone();
-            async move { old.reserve(CAMPAIGN, TYPE, 1).await.expect("a server").0.len() }
-        })
-        .await
-    }
-
-    /// A caller that reserves one known code after the other; codes per second.
-    pub(crate) async fn find_one_and_update(&self, total: usize) -> f64 {
-        let (codes, known) = (self.collection(), self.codes.clone());
-        measure(1, total, move |call| {
-            let (codes, id) = (codes.clone(), id(&known[call]));
-            async move {
-                let found = codes.find_one_and_update(guarded(id), reserved()).await.expect("a server");
-                usize::from(found.is_some())
-            }
-        })
-        .await
-    }
-
-    /// Guarded `updateMany` on known codes, so many at once of so many codes; codes per second.
-    pub(crate) async fn update_many(&self, in_flight: usize, size: usize, total: usize) -> f64 {
-        let (codes, known) = (self.collection(), self.codes.clone());
-        measure(in_flight, total / size, move |call| {
-            let ids: Vec<Bson> = known[call * size..][..size].iter().map(|code| id(code)).collect();
-            let codes = codes.clone();
-            async move {
-                let filter = guarded(doc! { "$in": ids }.into());
-                let done = codes.update_many(filter, reserved()).await.expect("a server");
-                usize::try_from(done.modified_count).expect("at most the size")
-            }
-        })
-        .await
+    /// Reserves all codes but the last so many two days ago, a thousand in each millisecond, and frees those.
+    pub(crate) async fn expire(&self, free: usize) {
+        let then = SystemTime::now() - Duration::from_secs(2 * 24 * 60 * 60);
+        let then = DateTime::from_system_time(then).timestamp_millis();
+        let (expired, free) = self.codes.split_at(self.codes.len() - free);
+        let codes = self.collection();
+        for (ids, millis) in expired.chunks(1_000).zip(0..) {
+            let taken = reserved_at(DateTime::from_millis(then + millis));
+            codes.update_many(doc! { "_id": among(ids) }, taken).await.expect("a server");
+        }
+        for ids in free.chunks(1_000) {
+            let freed = doc! { "$unset": { "reserveId": "", "date.reserved": "" } };
+            codes.update_many(doc! { "_id": among(ids) }, freed).await.expect("a server");
+        }
     }
 
     /// Removes the database, so that it costs the next one nothing.
@@ -114,63 +66,159 @@ impl Ground {
         self.database.drop().await.expect("a server");
     }
 
+    /// So many processes of ours that do the same work at the same time.
+    pub(crate) fn ours(&self, processes: usize, work: &Work) -> Vec<Report> {
+        let workers = (0..processes).map(|_| Worker::prepare(&self.uri, work)).collect();
+        tokio::task::block_in_place(|| Worker::run(workers))
+    }
+
+    /// The codes in a file, a code per line, until it is dropped.
+    pub(crate) fn file(&self) -> CodesFile {
+        let path = std::env::temp_dir().join(format!("{}.txt", self.database.name()));
+        std::fs::write(&path, self.codes.join("\n")).expect("a writable temporary folder");
+        CodesFile(path)
+    }
+
+    /// A caller that reserves one known code after the other, from the `from`th on; codes per second.
+    pub(crate) async fn known_codes(&self, from: usize, total: usize) -> f64 {
+        let start = Instant::now();
+        for code in &self.codes[from..][..total] {
+            let now = doc! { "$currentDate": { "date.reserved": true }, "$set": new_id() };
+            let found = self.collection().find_one_and_update(guarded(id(code)), now).await;
+            assert!(found.expect("a server").is_some(), "nobody else is there");
+        }
+        total as f64 / start.elapsed().as_secs_f64()
+    }
+
+    /// `findOneAndUpdate` of any free code, as a service without candidates would do it.
+    pub(crate) async fn any_codes(&self, callers: usize, seconds: f64) -> Report {
+        let codes = self.collection();
+        repeat(callers, Until::Seconds(seconds), move || {
+            let codes = codes.clone();
+            async move {
+                let mut filter = guarded(doc! { "$exists": true }.into());
+                filter.extend(doc! { "_id.campaign_id": CAMPAIGN, "type": TYPE });
+                filter.remove("_id");
+                let now = doc! { "$currentDate": { "date.reserved": true }, "$set": new_id() };
+                let found = codes.find_one_and_update(filter, now).await.expect("a server");
+                u64::from(found.is_some())
+            }
+        })
+        .await
+    }
+
+    /// The floor: what guarded `updateMany` on known codes does, 1, 2 or 4 at once of 100 or 1,000 codes each,
+    /// so many in all each way.
+    pub(crate) async fn floor(&self, total: usize) -> [f64; 6] {
+        let ways = [(1, 100), (1, 1_000), (2, 100), (2, 1_000), (4, 100), (4, 1_000)];
+        let mut rates = [0.0; 6];
+        for (way, (in_flight, size)) in ways.into_iter().enumerate() {
+            rates[way] = self.update_many(in_flight, size, way * total, total).await;
+        }
+        rates
+    }
+
+    /// Guarded `updateMany` on known codes from the `from`th on, so many at once of so many codes; codes per
+    /// second.
+    async fn update_many(&self, in_flight: usize, size: usize, from: usize, total: usize) -> f64 {
+        let codes = self.collection();
+        let chunks = self.codes[from..][..total].chunks(size).map(<[String]>::to_vec).collect();
+        let chunks: Arc<std::sync::Mutex<Vec<Vec<String>>>> = Arc::new(std::sync::Mutex::new(chunks));
+        let report = repeat(in_flight, Until::Calls(total / size), move || {
+            let (codes, chunks) = (codes.clone(), chunks.clone());
+            async move {
+                let chunk = chunks.lock().expect("nobody panics").pop().expect("one for each call");
+                let now = doc! { "$currentDate": { "date.reserved": true }, "$set": new_id() };
+                codes.update_many(guarded(among(&chunk)), now).await.expect("a server").modified_count
+            }
+        });
+        let report = report.await;
+        assert_eq!(report.done, total as u64, "nobody else is there");
+        report.rate()
+    }
+
+    /// Plain unordered `insert_many` of all codes; rows per second.
+    pub(crate) async fn insert_many(&self) -> f64 {
+        let (codes, rows) = (self.collection(), self.codes.clone());
+        let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
+        let batches = rows.len() / ROWS_PER_INSERT;
+        let report = repeat(INSERTS, Until::Calls(batches), move || {
+            let from = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) * ROWS_PER_INSERT;
+            let (codes, rows) = (codes.clone(), rows.clone());
+            async move {
+                let saved = DateTime::now();
+                let documents = rows[from..][..ROWS_PER_INSERT].iter().map(
+                    |code| doc! { "_id": { "campaign_id": CAMPAIGN, "code": code }, "type": TYPE, "date": { "saved": saved } },
+                );
+                let inserted = codes.insert_many(documents).ordered(false).await.expect("a server");
+                inserted.inserted_ids.len() as u64
+            }
+        });
+        report.await.rate()
+    }
+
+    /// The deployed service's three `countDocuments` in parallel; counts per second.
+    pub(crate) async fn three_counts(&self) -> f64 {
+        let old = OldService::new(&self.database);
+        let start = Instant::now();
+        old.count(CAMPAIGN, TYPE).await.expect("a server");
+        1.0 / start.elapsed().as_secs_f64()
+    }
+
+    /// Median of a server's answer to a ping, in microseconds.
+    pub(crate) async fn ping(&self, times: usize) -> f64 {
+        let database = self.database.clone();
+        let report = repeat(1, Until::Calls(times), move || {
+            let database = database.clone();
+            async move {
+                database.run_command(doc! { "ping": 1 }).await.expect("a server");
+                1
+            }
+        });
+        f64::from(report.await.p50)
+    }
+
     fn collection(&self) -> Collection<Document> {
         let concern = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
-        let options = mongodb::options::CollectionOptions::builder().write_concern(concern).build();
+        let options = CollectionOptions::builder().write_concern(concern).build();
         self.database.collection_with_options("codes", options)
     }
 }
 
-fn campaign() -> CampaignId {
-    CampaignId::parse(CAMPAIGN).expect("valid")
+/// A file of codes. It is removed when this is dropped.
+pub(crate) struct CodesFile(PathBuf);
+
+impl CodesFile {
+    pub(crate) fn path(&self) -> &str {
+        self.0.to_str().expect("a name of ours in the temporary folder")
+    }
 }
 
-fn code_type() -> CodeType {
-    CodeType::parse(TYPE).expect("valid")
+impl Drop for CodesFile {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_file(&self.0);
+    }
 }
 
 fn id(code: &str) -> Bson {
     doc! { "campaign_id": CAMPAIGN, "code": code }.into()
 }
 
+fn among(codes: &[String]) -> Bson {
+    let ids: Vec<Bson> = codes.iter().map(|code| id(code)).collect();
+    doc! { "$in": ids }.into()
+}
+
 fn guarded(id: Bson) -> Document {
     doc! { "_id": id, "date.reserved": Bson::Null, "date.assigned": Bson::Null }
 }
 
-fn reserved() -> Document {
-    let id = ReserveId::random();
-    doc! { "$set": { "reserveId": id.as_str() }, "$currentDate": { "date.reserved": true } }
+fn new_id() -> Document {
+    doc! { "reserveId": ReserveId::random().as_str() }
 }
 
-/// Makes `calls` numbered calls, `callers` at a time; returns the codes that they got per second.
-async fn measure<F>(
-    callers: usize,
-    calls: usize,
-    call: impl Fn(usize) -> F + Clone + Send + Sync + 'static,
-) -> f64
-where
-    F: Future<Output = usize> + Send,
-{
-    let next = Arc::new(AtomicUsize::new(0));
-    let start = Instant::now();
-    let tasks: Vec<_> = (0..callers)
-        .map(|_| {
-            let (next, call) = (next.clone(), call.clone());
-            tokio::spawn(async move {
-                let mut got = 0;
-                loop {
-                    let number = next.fetch_add(1, Ordering::Relaxed);
-                    if number >= calls {
-                        return got;
-                    }
-                    got += call(number).await;
-                }
-            })
-        })
-        .collect();
-    let mut got = 0;
-    for task in tasks {
-        got += task.await.expect("no panic");
-    }
-    got as f64 / start.elapsed().as_secs_f64()
+fn reserved_at(date: DateTime) -> Document {
+    let mut set = new_id();
+    set.insert("date.reserved", date);
+    doc! { "$set": set }
 }

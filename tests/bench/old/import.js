@@ -2,7 +2,7 @@
 //
 //     node import.js URI FILE
 //
-// FILE holds a code per line. Prints the rows per second.
+// FILE holds a code per line. Prints the rows, how many of them were new, and the seconds, as JSON.
 'use strict';
 
 const fs = require('fs');
@@ -15,7 +15,8 @@ async function main(uri, file) {
   const client = await MongoClient.connect(uri);
   const collection = client.db().collection('codes');
   const start = process.hrtime.bigint();
-  let upserted = 0;
+  let inserted = 0;
+  let updated = 0;
   for (let from = 0; from < codes.length; from += ROWS_PER_BULK) {
     const saved = new Date();
     const bulk = collection.initializeUnorderedBulkOp();
@@ -25,12 +26,15 @@ async function main(uri, file) {
         .upsert()
         .updateOne({ $set: { type: 'tm', 'date.saved': saved } });
     }
-    upserted += (await bulk.execute()).nUpserted;
+    const result = await bulk.execute();
+    inserted += result.nUpserted;
+    updated += result.nMatched;
   }
   const seconds = Number(process.hrtime.bigint() - start) / 1e9;
   await client.close();
-  if (upserted !== codes.length) throw new Error(`${upserted} of ${codes.length} rows were new`);
-  console.log(Math.round(codes.length / seconds));
+  const rows = inserted + updated;
+  if (rows !== codes.length) throw new Error(`${rows} of ${codes.length} rows were saved`);
+  console.log(JSON.stringify({ rows, inserted, seconds }));
 }
 
 main(...process.argv.slice(2)).catch((error) => {
