@@ -33,7 +33,7 @@ async fn services(ground: &Ground) -> Vec<CodeService> {
 async fn whatever_is_wanted_at_once_no_code_is_given_twice_or_lost_or_withheld() {
     let ground = Ground::new(0).await;
     let all = services(&ground).await;
-    for (number, seed) in seeds(60).into_iter().enumerate() {
+    for (number, seed) in seeds(50).into_iter().enumerate() {
         let round = Round::new(seed, number, ground.now().await, false);
         let services = round.services(&all);
         round.lay_out(&ground).await;
@@ -51,7 +51,7 @@ async fn whatever_commands_fail_no_code_is_given_twice_or_lost_or_withheld() {
     let server = tokio::task::spawn_blocking(Mongod::start).await.expect("starts");
     let ground = Ground::on(&server, 0).await;
     let admin = ground.test.db.client().database("admin");
-    for (number, seed) in seeds(50).into_iter().enumerate() {
+    for (number, seed) in seeds(40).into_iter().enumerate() {
         let round = Round::new(seed, number, ground.now().await, true);
         // What a fault does to a driver may outlast the round.
         let all = services(&ground).await;
@@ -226,10 +226,24 @@ async fn assert_one_failed_command_costs_its_own_callers(server: &Mongod, mut ho
 async fn a_command_that_fails_among_others_costs_its_own_callers_and_nobody_else() {
     let server = tokio::task::spawn_blocking(Mongod::start).await.expect("starts");
     let late_error = doc! { "errorCode": 262, "blockConnection": true, "blockTimeMS": 400 };
-    // Of those that let the driver end its other connections too, all rounds of random faults have some.
+    // Neither lets the driver doubt the server, and end what others have sent.
     assert_one_failed_command_costs_its_own_callers(&server, late_error).await;
     let unsafe_write = doc! { "writeConcernError": { "code": 64, "errmsg": "waiting for replication" } };
     assert_one_failed_command_costs_its_own_callers(&server, unsafe_write).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_caller_who_has_some_codes_when_the_pool_can_no_longer_be_looked_at_is_told_the_id() {
+    let server = tokio::task::spawn_blocking(Mongod::start).await.expect("starts");
+    let ground = Ground::on(&server, 15_000).await;
+    let admin = ground.test.db.client().database("admin");
+    // The looks that succeed: whether there are enough, and the first few thousand of them.
+    let how = doc! { "failCommands": ["find", "getMore"], "appName": "code-service", "errorCode": 262 };
+    fail_point(&admin, doc! { "skip": 2 }.into(), how).await;
+    let error = ground.reserve(15_000).await.expect_err("the rest is not to be seen");
+    fail_point(&admin, "off".into(), doc! {}).await;
+    let Error::OutcomeUnknown { reserve_id, .. } = error else { panic!("{error:?}") };
+    assert_nothing_is_lost(&ground, &[reserve_id], 15_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -277,10 +277,10 @@ fn fault(rng: &mut StdRng) -> Fault {
         data.insert("blockConnection", true);
         data.insert("blockTimeMS", rng.random_range(1..=30));
     }
-    let mode = if rng.random() {
-        doc! { "times": rng.random_range(1..=5) }
-    } else {
-        doc! { "activationProbability": rng.random_range(0.02..0.3) }
+    let mode = match kind {
+        2 => doc! { "activationProbability": rng.random_range(0.02..1.0) },
+        _ if rng.random() => doc! { "times": rng.random_range(1..=5) },
+        _ => doc! { "activationProbability": rng.random_range(0.02..0.5) },
     };
     Fault { mode: mode.into(), data, fails: kind != 2 }
 }
