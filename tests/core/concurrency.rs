@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use code_service::{CodeService, Error, ErrorKind, ReserveId};
-use tokio::task::JoinHandle;
 
 use crate::support::*;
 
@@ -25,14 +24,6 @@ async fn take_singles(service: CodeService) -> Vec<String> {
             }
         }
     }
-}
-
-async fn gather<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
-    let mut results = Vec::new();
-    for task in tasks {
-        results.push(task.await.expect("no panic"));
-    }
-    results
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -130,24 +121,6 @@ async fn assign_and_release_of_the_same_codes_at_once_leave_each_code_in_one_of_
     let released: u64 = done.iter().map(|done| done.1).sum();
     assert_eq!(assigned + released, 200, "each code went one way");
     assert_eq!(ground.count().await, counts(released, 0, assigned));
-}
-
-/// Waits until all codes are available or held under an id that somebody knows.
-async fn assert_nothing_is_lost(ground: &Ground, known: &[ReserveId], all: usize) {
-    let start = Instant::now();
-    loop {
-        let mut held = 0;
-        for id in known {
-            held += ground.held_under(id).await.len();
-        }
-        let counted = ground.count().await;
-        let available = usize::try_from(counted.available).expect("few");
-        if available + held == all && ground.reserved_documents().await == held as u64 {
-            return;
-        }
-        assert!(start.elapsed() < Duration::from_secs(20), "{counted:?}, of which {held} are known");
-        tokio::time::sleep(Duration::from_millis(10)).await;
-    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -3,8 +3,8 @@
 use std::time::{Duration, Instant};
 
 use code_service::{CodeService, Error, ErrorKind, Options, Rows};
-use code_service_tests::{Database, Mongod, fresh_database};
-use mongodb::bson::{Bson, Document, doc};
+use code_service_tests::Mongod;
+use mongodb::bson::{Document, doc};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
 
 use crate::support::*;
@@ -24,22 +24,12 @@ impl Breakable {
         let server = SERVER.get_or_init(start).await;
         let alone = ONE_AT_A_TIME.lock().await;
 
-        let name = fresh_database();
-        let uri = server.uri_for(&name);
-        let client = mongodb::Client::with_uri_str(&uri).await.expect("our own");
-        let breakable_admin = client.database("admin");
+        let client = mongodb::Client::with_uri_str(server.uri()).await.expect("our own");
+        let admin = client.database("admin");
         // A test before this one may have failed and left its fault behind.
-        fail_point(&breakable_admin, "off".into(), doc! {}).await;
-
-        let db = client.database(&name);
-        let service = CodeService::connect(Options::new(&uri)).await.expect("connects");
-        service.ensure_indexes().await.expect("creates");
-        let (codes, ledger) = (db.collection("codes"), db.collection("codes.reservations"));
-        let ground = Ground { service, codes, ledger, test: Database { uri, name, db } };
-        if count > 0 {
-            ground.save(names(count)).await;
-        }
-        Breakable { ground, admin: breakable_admin, _alone: alone }
+        fail_point(&admin, "off".into(), doc! {}).await;
+        let ground = Ground::on(server, count).await;
+        Breakable { ground, admin, _alone: alone }
     }
 
     /// Lets the service's commands of this name fail, after the first `skip` ones or for some `times`.
@@ -61,11 +51,6 @@ impl Breakable {
         }
         assert_eq!(self.ground.reserved_documents().await, held);
     }
-}
-
-async fn fail_point(admin: &mongodb::Database, mode: Bson, data: Document) {
-    let command = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data };
-    admin.run_command(command).await.expect("test commands are enabled");
 }
 
 fn cut() -> Document {

@@ -3,6 +3,7 @@
 mod concurrency;
 mod connect;
 mod document;
+mod engine;
 mod expiry;
 mod faults;
 mod idempotent;

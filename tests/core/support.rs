@@ -1,15 +1,17 @@
 //! What the tests of the core share: a fresh database with the service on it, and a look past the service.
 
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
 
 use code_service::{
     CampaignId, Code, CodeService, CodeType, Counts, Export, Options, Reserve, ReserveId, Result, Rows,
     StoredCode,
 };
-use code_service_tests::Database;
+use code_service_tests::{Database, Mongod, fresh_database};
 use futures_util::TryStreamExt;
-use mongodb::Collection;
-use mongodb::bson::{DateTime, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::{Client, Collection};
+use tokio::task::JoinHandle;
 
 /// The reservation ttl that is not set: 24 hours, in milliseconds.
 pub(crate) const TTL: i64 = 24 * 60 * 60 * 1000;
@@ -28,8 +30,20 @@ pub(crate) struct Ground {
 impl Ground {
     /// With indexes and `count` available codes: `CODE000000` and so on.
     pub(crate) async fn new(count: usize) -> Ground {
-        let test = code_service_tests::database().await;
-        let service = CodeService::connect(Options::new(&test.uri)).await.expect("the shared server runs");
+        Ground::in_database(code_service_tests::database().await, count).await
+    }
+
+    /// The same on a server of one's own, which may be broken.
+    pub(crate) async fn on(server: &Mongod, count: usize) -> Ground {
+        let name = fresh_database();
+        let uri = server.uri_for(&name);
+        let client = Client::with_uri_str(&uri).await.expect("our own");
+        let db = client.database(&name);
+        Ground::in_database(Database { uri, name, db }, count).await
+    }
+
+    async fn in_database(test: Database, count: usize) -> Ground {
+        let service = CodeService::connect(Options::new(&test.uri)).await.expect("the server runs");
         service.ensure_indexes().await.expect("a fresh database takes indexes");
         let ground = Ground {
             service,
@@ -49,7 +63,7 @@ impl Ground {
 
     /// Another process, as far as the database can tell.
     pub(crate) async fn another_service(&self) -> CodeService {
-        CodeService::connect(self.options()).await.expect("the shared server runs")
+        CodeService::connect(self.options()).await.expect("the server runs")
     }
 
     pub(crate) async fn save(&self, codes: Vec<String>) {
@@ -211,4 +225,37 @@ pub(crate) fn text_of(document: &Document) -> String {
 /// One of the dates of a document; none if it is missing.
 pub(crate) fn date(document: &Document, name: &str) -> Option<DateTime> {
     document.get_document("date").expect("every code has dates").get_datetime(name).ok().copied()
+}
+
+/// What all of these tasks return.
+pub(crate) async fn gather<T>(tasks: Vec<JoinHandle<T>>) -> Vec<T> {
+    let mut results = Vec::new();
+    for task in tasks {
+        results.push(task.await.expect("no panic"));
+    }
+    results
+}
+
+/// Waits until all codes are available or held under an id that somebody knows.
+pub(crate) async fn assert_nothing_is_lost(ground: &Ground, known: &[ReserveId], all: usize) {
+    let start = Instant::now();
+    loop {
+        let mut held = 0;
+        for id in known {
+            held += ground.held_under(id).await.len();
+        }
+        let counted = ground.count().await;
+        let available = usize::try_from(counted.available).expect("few");
+        if available + held == all && ground.reserved_documents().await == held as u64 {
+            return;
+        }
+        assert!(start.elapsed() < Duration::from_secs(20), "{counted:?}, of which {held} are known");
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
+}
+
+/// Lets commands of a server fail as `data` says, or with the mode `off` no longer.
+pub(crate) async fn fail_point(admin: &mongodb::Database, mode: Bson, data: Document) {
+    let command = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data };
+    admin.run_command(command).await.expect("test commands are enabled");
 }
