@@ -18,7 +18,8 @@ mod window;
 mod worker;
 
 use std::collections::HashMap;
-use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard};
 
 use mongodb::bson::{DateTime, doc};
 use tokio::sync::{mpsc, oneshot};
@@ -27,6 +28,7 @@ use crate::document;
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::store::{Store, database_error};
+use crate::task::in_the_background;
 use worker::{Demand, Worker};
 
 /// Where a claim takes codes from.
@@ -45,22 +47,53 @@ pub(crate) struct Holder {
 }
 
 /// What a claim got: at most what was asked, fewer only if the pool was seen empty.
+///
+/// Dropped on its way to the caller, its codes go back into the pool, unless the holder's id is one that a
+/// caller knows and will ask for again.
 #[derive(Debug)]
 pub(crate) struct Claim {
     pub(crate) codes: Vec<Code>,
     /// A moment of the server's clock before the first of the codes was reserved; None if there are none.
     pub(crate) since: Option<DateTime>,
+    giver: Option<(Store, Holder)>,
+}
+
+impl Claim {
+    fn new(store: Store, holder: Holder, codes: Vec<Code>, since: Option<DateTime>) -> Self {
+        let giver = (holder.date.is_none() && !codes.is_empty()).then_some((store, holder));
+        Claim { codes, since, giver }
+    }
+
+    /// The codes have reached whoever is to have them.
+    pub(crate) fn keep(mut self) -> Vec<Code> {
+        self.giver = None;
+        std::mem::take(&mut self.codes)
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        if let Some((store, holder)) = self.giver.take() {
+            // Best effort: what cannot be given back now is available again when it expires.
+            in_the_background(async move { drop(give_back(&store, &holder).await) });
+        }
+    }
 }
 
 /// The workers of a process: one for each pool that somebody wants codes of.
 #[derive(Debug)]
 pub(crate) struct Claims {
     store: Store,
-    workers: Mutex<Workers>,
+    workers: Mutex<HashMap<Pool, Way>>,
 }
 
-/// The way to each worker. A worker that has had nothing to do for a while takes itself out.
-type Workers = HashMap<Pool, mpsc::UnboundedSender<Demand>>;
+/// The way to a worker. A worker that has had nothing to do for a while takes itself out.
+#[derive(Debug)]
+struct Way {
+    demands: mpsc::UnboundedSender<Demand>,
+    /// How many free candidates it has in its window.
+    ahead: Arc<AtomicUsize>,
+}
 
 impl Claims {
     pub(crate) fn new(store: Store) -> Self {
@@ -80,32 +113,40 @@ impl Claims {
             .unwrap_or_else(|_| Err(Error::OutcomeUnknown { reserve_id: holder.id.clone(), source: None }))
     }
 
+    /// How many codes this process knows to have been free a moment ago, without asking the database.
+    pub(crate) fn ahead(&self, pool: &Pool) -> usize {
+        self.lock().get(pool).map_or(0, |way| way.ahead.load(Ordering::Relaxed))
+    }
+
     fn send(&self, pool: &Pool, demand: Demand) {
-        let mut workers = self.workers.lock().expect("nothing panics while it holds this lock");
-        workers.retain(|_, worker| !worker.is_closed());
+        let mut workers = self.lock();
         let unsent = match workers.get(pool) {
-            Some(worker) => worker.send(demand).err().map(|refused| refused.0),
+            Some(way) => way.demands.send(demand).err().map(|refused| refused.0),
             None => Some(demand),
         };
         if let Some(demand) = unsent {
-            let (send, receive) = mpsc::unbounded_channel();
-            let _ = send.send(demand);
-            tokio::spawn(Worker::new(self.store.clone(), pool.clone(), receive).run());
-            workers.insert(pool.clone(), send);
+            workers.retain(|_, way| !way.demands.is_closed());
+            let (demands, receive) = mpsc::unbounded_channel();
+            let _ = demands.send(demand);
+            let ahead = Arc::default();
+            let worker = Worker::new(self.store.clone(), pool.clone(), receive, Arc::clone(&ahead));
+            tokio::spawn(worker.run());
+            workers.insert(pool.clone(), Way { demands, ahead });
         }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Pool, Way>> {
+        self.workers.lock().expect("nothing panics while it holds this lock")
     }
 }
 
-/// Whether at least `count` free codes are there, by their places in the index alone.
-pub(crate) async fn has_free(store: &Store, pool: &Pool, count: u32) -> Result<bool> {
-    window::free(store, pool)
-        .skip(u64::from(count) - 1)
-        .limit(1)
-        .await
-        .map_err(window::failed)?
-        .advance()
-        .await
-        .map_err(window::failed)
+/// How many codes are available, counted up to `most`: of free codes by their places in the index alone.
+pub(crate) async fn available(store: &Store, pool: &Pool, most: u32) -> Result<u32> {
+    let there = window::free(store, pool).skip(u64::from(most) - 1).limit(1).await;
+    if there.map_err(window::failed)?.advance().await.map_err(window::failed)? {
+        return Ok(most);
+    }
+    window::count(store, pool, most).await
 }
 
 /// Gives back every code that the holder still holds.

@@ -74,6 +74,7 @@ mod service;
 mod settle;
 mod status;
 mod store;
+mod task;
 
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{CampaignId, Code, CodeType, InvalidText, MAX_ID_BYTES, MAX_TYPE_BYTES, ReserveId};

@@ -1,9 +1,8 @@
 //! Looking: counts, one code, one reservation, all codes of a campaign.
 
-use std::time::{Duration, SystemTime};
+use std::time::SystemTime;
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use mongodb::Collection;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{Hint, ReadConcern};
 
@@ -39,19 +38,11 @@ impl Counts {
 
 /// Counts where the connection string's read preference says.
 pub(crate) async fn count(store: &Store, pool: &Pool) -> Result<Counts> {
-    count_in(&store.codes_to_read, store.ttl, pool).await
-}
-
-/// Counts on the primary, for a decision.
-pub(crate) async fn count_on_primary(store: &Store, pool: &Pool) -> Result<Counts> {
-    count_in(&store.codes, store.ttl, pool).await
-}
-
-async fn count_in(codes: &Collection<Document>, ttl: Duration, pool: &Pool) -> Result<Counts> {
     let failed = |e| database_error("counting codes", e);
     let in_pool = doc! { "_id.campaign_id": pool.campaign.as_str(), "type": pool.code_type.as_str() };
-    let mut cursor = codes
-        .aggregate([doc! { "$match": in_pool }, document::count_stage(ttl)])
+    let mut cursor = store
+        .codes_to_read
+        .aggregate([doc! { "$match": in_pool }, document::count_stage(store.ttl)])
         .hint(Hint::Keys(indexes::by_status()))
         // One moment of the collection: a code that is reserved during the scan moves in the index, and would be
         // met twice or never.

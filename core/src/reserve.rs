@@ -6,12 +6,13 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use rand::RngExt;
 
-use crate::claim::{self, Claims, Holder, Pool};
+use crate::claim::{self, Claim, Claims, Holder, Pool};
+use crate::document;
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::ledger::{self, State, Wish};
 use crate::store::{Store, cause, database_error};
-use crate::{document, lookup};
+use crate::task::to_the_end;
 
 /// The most codes that one reserve can ask for.
 pub const MAX_RESERVE: u32 = 100_000;
@@ -72,13 +73,22 @@ pub(crate) async fn reserve(store: &Store, claims: &Claims, wish: Reserve) -> Re
         Some(id) => under_callers_id(store, claims, &pool, &id, wish.count, wish.partial).await,
         None => {
             let holder = Holder { id: ReserveId::random(), date: None };
-            let (codes, since) = claim_all(store, claims, &pool, &holder, wish.count, wish.partial).await?;
-            Ok(reservation(store, &pool, holder.id, codes, since, false))
+            let claim = claim_all(store, claims, &pool, &holder, wish.count, wish.partial).await?;
+            let since = match claim.since {
+                Some(since) => since,
+                None => {
+                    let store = store.clone();
+                    to_the_end(async move { store.server_time().await }).await?
+                }
+            };
+            Ok(reservation(store, &pool, holder.id, claim.keep(), since, false))
         }
     }
 }
 
 /// Claims the codes; gives back what it got when that is too little.
+///
+/// It may be dropped at any point: what talks to the database runs to its end elsewhere.
 async fn claim_all(
     store: &Store,
     claims: &Claims,
@@ -86,27 +96,26 @@ async fn claim_all(
     holder: &Holder,
     count: u32,
     partial: bool,
-) -> Result<(Vec<Code>, DateTime)> {
+) -> Result<Claim> {
     for attempt in 0..TRIES {
         if !partial && count > 1 {
-            must_be_enough(store, pool, count).await?;
+            must_be_enough(store, claims, pool, count).await?;
         }
         let claim = claims.claim(pool, holder, count as usize).await?;
         if claim.codes.len() == count as usize || partial {
-            let since = match claim.since {
-                Some(since) => since,
-                None => store.server_time().await?,
-            };
-            return Ok((claim.codes, since));
+            return Ok(claim);
         }
-        if !claim.codes.is_empty() {
-            claim::give_back(store, holder).await.map_err(|e| unknown(holder, e))?;
+        if claim.codes.is_empty() {
+            return Err(Error::NotEnoughCodes { wanted: count.into(), available: 0 });
         }
-        // Two callers that each got a part of the last codes both end here, though one could have them all.
-        let available = lookup::count_on_primary(store, pool).await?.available;
-        if available < u64::from(count) {
-            return Err(Error::NotEnoughCodes { wanted: count.into(), available });
-        }
+        let (store, pool, holder) = (store.clone(), pool.clone(), holder.clone());
+        to_the_end(async move {
+            claim::give_back(&store, &holder).await.map_err(|e| unknown(&holder, e))?;
+            claim.keep();
+            // Two callers that each got a part of the last codes both end here, though one could have them all.
+            enough(&store, &pool, count).await
+        })
+        .await?;
         let pause = rand::rng().random_range(0..=5 << attempt);
         tokio::time::sleep(Duration::from_millis(pause)).await;
     }
@@ -118,13 +127,18 @@ async fn claim_all(
 
 /// Looks whether there are enough codes before any is touched: taking the last ones only to give them back
 /// would leave others short, and whoever still holds an expired one without it.
-async fn must_be_enough(store: &Store, pool: &Pool, count: u32) -> Result<()> {
-    if claim::has_free(store, pool, count).await? {
+async fn must_be_enough(store: &Store, claims: &Claims, pool: &Pool, count: u32) -> Result<()> {
+    if claims.ahead(pool) >= count as usize {
         return Ok(());
     }
-    let available = lookup::count_on_primary(store, pool).await?.available;
-    if available < u64::from(count) {
-        return Err(Error::NotEnoughCodes { wanted: count.into(), available });
+    let (store, pool) = (store.clone(), pool.clone());
+    to_the_end(async move { enough(&store, &pool, count).await }).await
+}
+
+async fn enough(store: &Store, pool: &Pool, count: u32) -> Result<()> {
+    let available = claim::available(store, pool, count).await?;
+    if available < count {
+        return Err(Error::NotEnoughCodes { wanted: count.into(), available: available.into() });
     }
     Ok(())
 }
@@ -199,7 +213,7 @@ async fn attempt(
 ) -> Result<Option<Vec<Code>>> {
     let claimed = match claim_all(store, claims, pool, holder, count, partial).await {
         // An id without codes would be a reservation of nothing: there is none to look up.
-        Ok((codes, _)) if codes.is_empty() => {
+        Ok(claim) if claim.codes.is_empty() => {
             Err(Error::NotEnoughCodes { wanted: count.into(), available: 0 })
         }
         claimed => claimed,
@@ -207,7 +221,7 @@ async fn attempt(
     if let Err(Error::NotEnoughCodes { .. }) = claimed {
         ledger::remove(store, &holder.id, token).await?;
     }
-    let (codes, _) = claimed?;
+    let codes = claimed?.keep();
     let granted = ledger::grant(store, &holder.id, token)
         .await
         .map_err(|e| Error::OutcomeUnknown { reserve_id: holder.id.clone(), source: cause(&e) })?;

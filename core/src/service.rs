@@ -1,14 +1,11 @@
 //! [`CodeService`]: the operations, each run to its end whatever becomes of the caller.
 
-use std::future::Future;
 use std::sync::Arc;
 
 use futures_util::Stream;
-use tokio::sync::oneshot;
-use tracing::Instrument;
 
 use crate::claim::{Claims, Pool};
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::indexes::IndexProblem;
 use crate::lookup::{Counts, Export, ReservationState};
@@ -19,6 +16,7 @@ use crate::save::SaveReport;
 use crate::settle::SettleReport;
 use crate::status::StoredCode;
 use crate::store::Store;
+use crate::task::to_the_end;
 use crate::{indexes, lookup, reserve, save, settle};
 
 /// The service on one collection of codes. Cheap to clone; every clone shares the connections.
@@ -89,17 +87,14 @@ impl CodeService {
     /// - `outcome_unknown` if a write was sent and no answer came: codes may be held under the id it names,
     /// - `unavailable` if the database cannot be reached; nothing is held.
     pub async fn reserve(&self, wish: Reserve) -> Result<Reservation> {
+        if wish.reserve_id.is_none() {
+            // Dropped, it gives back what was claimed: under an id that nobody knows the codes would be lost
+            // until they expire.
+            return reserve::reserve(&self.store, &self.claims, wish).await;
+        }
+        // Under the caller's own id the codes are theirs to ask for, whether or not they still wait.
         let (store, claims) = (self.store.clone(), self.claims.clone());
-        let callers_id = wish.reserve_id.is_some();
-        let (send, receive) = oneshot::channel();
-        let work = async move {
-            let outcome = reserve::reserve(&store, &claims, wish).await;
-            // Under the caller's own id the codes are theirs to ask for, whether or not they still wait.
-            let giver = (!callers_id).then_some(store);
-            let _ = send.send(outcome.map(|reservation| Handover { reservation: Some(reservation), giver }));
-        };
-        tokio::spawn(work.in_current_span());
-        receive.await.unwrap_or_else(|_| Err(panicked())).and_then(Handover::accept)
+        to_the_end(async move { reserve::reserve(&store, &claims, wish).await }).await
     }
 
     /// Assigns codes for good, whether they are reserved or available.
@@ -217,41 +212,4 @@ impl CodeService {
         let store = self.store.clone();
         to_the_end(async move { indexes::verify(&store).await }).await
     }
-}
-
-/// A reservation on its way to the caller. Dropped before it is accepted, it goes back into the pool: under an
-/// id that nobody knows its codes would be lost until they expire.
-struct Handover {
-    reservation: Option<Reservation>,
-    giver: Option<Store>,
-}
-
-impl Handover {
-    fn accept(mut self) -> Result<Reservation> {
-        self.reservation.take().ok_or_else(panicked)
-    }
-}
-
-impl Drop for Handover {
-    fn drop(&mut self) {
-        if let (Some(reservation), Some(store)) = (self.reservation.take(), self.giver.take())
-            && let Ok(runtime) = tokio::runtime::Handle::try_current()
-        {
-            runtime.spawn(async move {
-                let Reservation { reserve_id, campaign, codes, .. } = reservation;
-                // Best effort: what cannot be given back now is available again when it expires.
-                let _ = settle::release(&store, &campaign, codes, Some(&reserve_id)).await;
-            });
-        }
-    }
-}
-
-/// Runs `work` in a task of its own: a caller that goes away must not stop a command half way, which the
-/// driver does not bear.
-async fn to_the_end<T: Send + 'static>(work: impl Future<Output = Result<T>> + Send + 'static) -> Result<T> {
-    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|_| Err(panicked()))
-}
-
-fn panicked() -> Error {
-    Error::Internal { reason: "the operation panicked".to_owned(), source: None }
 }

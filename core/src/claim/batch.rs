@@ -7,7 +7,7 @@
 use std::collections::HashMap;
 
 use futures_util::TryStreamExt;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Document, RawArrayBuf, RawBson, RawDocumentBuf, cstr, doc, rawdoc};
 use mongodb::error::Error as DriverError;
 
 use crate::claim::{Holder, Pool};
@@ -40,7 +40,7 @@ pub(super) async fn take(
     all_free: bool,
 ) -> Result<(), DriverError> {
     let sent: usize = shares.iter().map(|share| share.codes.len()).sum();
-    let reply = store.database.run_command(command(store, pool, shares, all_free)).await?;
+    let reply = store.database.run_raw_command(command(store, pool, shares, all_free)).await?;
     let whole = !reply.contains_key("writeErrors") && !reply.contains_key("writeConcernError");
     let modified = reply.get_i32("nModified").ok().and_then(|n| usize::try_from(n).ok());
     match modified {
@@ -57,26 +57,33 @@ pub(super) async fn take(
     }
 }
 
-fn command(store: &Store, pool: &Pool, shares: &[Share], all_free: bool) -> Document {
+fn command(store: &Store, pool: &Pool, shares: &[Share], all_free: bool) -> RawDocumentBuf {
     let (own, joined): (Vec<&Share>, Vec<&Share>) =
         shares.iter().partition(|share| share.codes.len() >= OWN_STATEMENT);
+    let guard = doc! { "type": pool.code_type.as_str() };
+    let guard = if all_free { document::free(guard) } else { document::available(guard, store.ttl) };
+    let guard = RawDocumentBuf::try_from(&guard).expect("names without a zero byte");
     let guarded = |codes: &mut dyn Iterator<Item = &Code>| {
-        let ids: Vec<Bson> = codes.map(|code| document::id(&pool.campaign, code).into()).collect();
-        let among = doc! { "_id": { "$in": ids }, "type": pool.code_type.as_str() };
-        if all_free { document::free(among) } else { document::available(among, store.ttl) }
+        let mut ids = RawArrayBuf::new();
+        for code in codes {
+            ids.push(rawdoc! { "campaign_id": pool.campaign.as_str(), "code": code.as_str() });
+        }
+        let mut query = rawdoc! { "_id": { "$in": ids } };
+        for field in guard.iter_elements().flatten() {
+            query.append(field.key(), field.value().expect("written above"));
+        }
+        query
     };
-    let mut statements: Vec<Bson> = own
-        .iter()
-        .map(|share| {
-            let query = guarded(&mut share.codes.iter());
-            doc! { "q": query, "u": for_one(&share.holder), "multi": true }.into()
-        })
-        .collect();
+    let mut statements = RawArrayBuf::new();
+    for share in &own {
+        let query = guarded(&mut share.codes.iter());
+        statements.push(rawdoc! { "q": query, "u": for_one(&share.holder), "multi": true });
+    }
     if !joined.is_empty() {
         let query = guarded(&mut joined.iter().flat_map(|share| &share.codes));
-        statements.push(doc! { "q": query, "u": [for_many(&joined)], "multi": true }.into());
+        statements.push(rawdoc! { "q": query, "u": [for_many(&joined)], "multi": true });
     }
-    doc! {
+    rawdoc! {
         "update": store.codes.name(),
         "updates": statements,
         "ordered": false,
@@ -86,10 +93,10 @@ fn command(store: &Store, pool: &Pool, shares: &[Share], all_free: bool) -> Docu
 }
 
 /// The update for codes of one holder.
-fn for_one(holder: &Holder) -> Document {
+fn for_one(holder: &Holder) -> RawDocumentBuf {
     match holder.date {
-        Some(date) => doc! { "$set": { "reserveId": holder.id.as_str(), "date.reserved": date } },
-        None => doc! {
+        Some(date) => rawdoc! { "$set": { "reserveId": holder.id.as_str(), "date.reserved": date } },
+        None => rawdoc! {
             "$set": { "reserveId": holder.id.as_str() },
             "$currentDate": { "date.reserved": true },
         },
@@ -97,21 +104,26 @@ fn for_one(holder: &Holder) -> Document {
 }
 
 /// The stage for codes of several holders: each finds its own by its place in the list.
-fn for_many(shares: &[&Share]) -> Document {
+fn for_many(shares: &[&Share]) -> RawDocumentBuf {
     let each = || shares.iter().flat_map(|share| share.codes.iter().map(|code| (code, &share.holder)));
-    let list = |values: Vec<Bson>| doc! { "$literal": values };
-    let codes = list(each().map(|(code, _)| code.as_str().into()).collect());
-    let place = doc! { "$indexOfArray": [codes, "$_id.code"] };
-    let ids = list(each().map(|(_, holder)| holder.id.as_str().into()).collect());
-    let mut set = doc! {};
-    if each().any(|(_, holder)| holder.date.is_some()) {
-        let dates = list(each().map(|(_, holder)| holder.date.map_or(Bson::Null, Bson::from)).collect());
-        set.insert("date.reserved", doc! { "$ifNull": [{ "$arrayElemAt": [dates, &place] }, "$$NOW"] });
-    } else {
-        set.insert("date.reserved", "$$NOW");
+    let (mut codes, mut ids) = (RawArrayBuf::new(), RawArrayBuf::new());
+    for (code, holder) in each() {
+        codes.push(code.as_str());
+        ids.push(holder.id.as_str());
     }
-    set.insert("reserveId", doc! { "$arrayElemAt": [ids, place] });
-    doc! { "$set": set }
+    let place = rawdoc! { "$indexOfArray": [{ "$literal": codes }, "$_id.code"] };
+    let mut set = rawdoc! { "reserveId": { "$arrayElemAt": [{ "$literal": ids }, place.clone()] } };
+    if each().any(|(_, holder)| holder.date.is_some()) {
+        let mut dates = RawArrayBuf::new();
+        for (_, holder) in each() {
+            dates.push(holder.date.map_or(RawBson::Null, RawBson::DateTime));
+        }
+        let own = rawdoc! { "$arrayElemAt": [{ "$literal": dates }, place] };
+        set.append(cstr!("date.reserved"), rawdoc! { "$ifNull": [own, "$$NOW"] });
+    } else {
+        set.append(cstr!("date.reserved"), "$$NOW");
+    }
+    rawdoc! { "$set": set }
 }
 
 /// Finds out who won what, on the primary, by the reserveIds in the codes.

@@ -11,7 +11,7 @@
 use std::collections::HashSet;
 use std::time::Instant;
 
-use futures_util::StreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 use mongodb::action::Find;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::{Hint, ReadConcern};
@@ -167,6 +167,38 @@ pub(super) fn free<'a>(store: &'a Store, pool: &Pool) -> Find<'a, Document> {
     let mut last = first.clone();
     last.insert("date.assigned", Bson::MinKey);
     candidates(store, doc! {}).min(first).max(last)
+}
+
+/// Counts available codes up to `most`, the free ones by the index alone.
+pub(super) async fn count(store: &Store, pool: &Pool, most: u32) -> Result<u32> {
+    let in_index = free(store, pool).projection(doc! { "_id": 0, "type": 1 }).limit(most.into());
+    let mut answers = in_index.batch().await.map_err(failed)?;
+    let mut free = 0;
+    while let Some(answer) = answers.next().await {
+        free += answer.map_err(failed)?.doc_slices().map_err(failed)?.into_iter().count();
+    }
+    let free = u32::try_from(free).unwrap_or(most).min(most);
+    if free == most {
+        return Ok(most);
+    }
+    let in_pool = doc! { "_id.campaign_id": pool.campaign.as_str(), "type": pool.code_type.as_str() };
+    let stages = [
+        doc! { "$match": document::expired(in_pool, store.ttl) },
+        doc! { "$limit": i64::from(most - free) },
+        doc! { "$count": "expired" },
+    ];
+    let found = store
+        .codes
+        .aggregate(stages)
+        .hint(Hint::Keys(indexes::by_status()))
+        .read_concern(ReadConcern::local())
+        .await
+        .map_err(failed)?
+        .try_next()
+        .await
+        .map_err(failed)?;
+    let expired = found.and_then(|row| row.get_i32("expired").ok()).and_then(|n| u32::try_from(n).ok());
+    Ok(free + expired.unwrap_or(0))
 }
 
 fn expired_codes<'a>(store: &'a Store, pool: &Pool) -> Find<'a, Document> {

@@ -1,6 +1,8 @@
 //! The worker of a pool: brings those who want codes and the candidates together.
 
 use std::collections::{HashMap, HashSet, VecDeque};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use mongodb::bson::DateTime;
@@ -17,12 +19,17 @@ use crate::error::{Error, Result};
 use crate::ids::Code;
 use crate::store::{Store, cause, database_error, never_sent};
 
-/// How many batches fly at once.
-const FLYING: usize = 4;
+/// How many batches fly at once: while one waits for the journal, another is at work.
+const FLYING: usize = 3;
+/// From how many codes on a batch is worth a command of its own beside one that flies. A command costs the
+/// database what dozens of codes in it cost.
+const WORTH: usize = 100;
 /// The most codes of a batch.
 const BATCH: usize = 1_000;
 /// How many codes one caller can get out of a batch while others wait.
 const SHARE: usize = 250;
+/// How many tasks lie between an answer and the next call of the caller who gets it, at the most.
+const HOPS: usize = 3;
 /// How long a window is worth something while nobody asks, and a worker lives on.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -40,7 +47,9 @@ struct Open {
     missing: usize,
     /// How many candidates are in batches for it.
     flying: usize,
-    claim: Claim,
+    won: Vec<Code>,
+    /// A moment of the server's clock before the first of its batches.
+    time: Option<DateTime>,
     /// When it came, in the numbering of [`Worker::now`].
     since: u64,
 }
@@ -59,6 +68,8 @@ pub(super) struct Worker {
     /// The open demands with candidates missing, in the order of their turn.
     waiting: VecDeque<u64>,
     window: VecDeque<Code>,
+    /// The number of free candidates in it, for everybody to see.
+    ahead: Arc<AtomicUsize>,
     /// Whether every candidate of the window is free, and none expired.
     window_free: bool,
     /// When the last of them came.
@@ -85,7 +96,12 @@ pub(super) struct Worker {
 }
 
 impl Worker {
-    pub(super) fn new(store: Store, pool: Pool, demands: mpsc::UnboundedReceiver<Demand>) -> Self {
+    pub(super) fn new(
+        store: Store,
+        pool: Pool,
+        demands: mpsc::UnboundedReceiver<Demand>,
+        ahead: Arc<AtomicUsize>,
+    ) -> Self {
         let source = Some(Box::new(Source::new(store.clone(), pool.clone())));
         Worker {
             store,
@@ -94,6 +110,7 @@ impl Worker {
             open: HashMap::new(),
             waiting: VecDeque::new(),
             window: VecDeque::new(),
+            ahead,
             window_free: true,
             window_since: Instant::now(),
             known: HashSet::new(),
@@ -123,7 +140,17 @@ impl Worker {
                     self.demands.close();
                 }
             }
-            // Whoever was woken by the same event gets into the same batch: that is company, and no waiting.
+            self.gather().await;
+            self.send_batches();
+            self.fetch();
+            let free = if self.window_free { self.window.len() } else { 0 };
+            self.ahead.store(free, Ordering::Relaxed);
+        }
+    }
+
+    /// Takes in whoever was woken by the same event: that is company, and no waiting.
+    async fn gather(&mut self) {
+        for _ in 0..HOPS {
             tokio::task::yield_now().await;
             while let Ok(demand) = self.demands.try_recv() {
                 self.admit(demand);
@@ -131,8 +158,6 @@ impl Worker {
             while let Some(Ok(event)) = self.tasks.try_join_next() {
                 self.handle(event);
             }
-            self.send_batches();
-            self.fetch();
         }
     }
 
@@ -144,8 +169,8 @@ impl Worker {
 
     fn admit(&mut self, demand: Demand) {
         self.now += 1;
-        let claim = Claim { codes: Vec::new(), since: demand.holder.date };
-        let open = Open { missing: demand.want, flying: 0, claim, since: self.now, demand };
+        let (missing, time) = (demand.want, demand.holder.date);
+        let open = Open { missing, flying: 0, won: Vec::new(), time, since: self.now, demand };
         self.open.insert(self.now, open);
         self.waiting.push_back(self.now);
         self.dry = false;
@@ -155,8 +180,9 @@ impl Worker {
         if !self.window.is_empty() && self.window_since.elapsed() > IDLE {
             self.empty_window();
         }
-        while self.flying < FLYING && !self.waiting.is_empty() && !self.window.is_empty() {
-            let mut shares = self.deal();
+        self.forget_the_gone();
+        while let Some(size) = self.next_size() {
+            let mut shares = self.deal(size);
             let sent: Vec<Code> = shares.iter().flat_map(|share| share.codes.iter().cloned()).collect();
             self.appetite = sent.len().max(self.appetite * 7 / 8);
             self.flying += 1;
@@ -168,26 +194,49 @@ impl Worker {
         }
     }
 
-    /// Deals the window out to those who wait, in turn: who wants many gets a share, and its next turn later.
-    fn deal(&mut self) -> Vec<Share> {
+    /// Lets go of callers who have left before anything was sent for them.
+    fn forget_the_gone(&mut self) {
+        self.waiting.retain(|number| {
+            let open = &self.open[number];
+            let gone = open.demand.reply.is_closed() && open.flying == 0 && open.won.is_empty();
+            if gone {
+                self.open.remove(number);
+            }
+            !gone
+        });
+    }
+
+    /// How many codes the next batch takes; None if there is none to send now.
+    fn next_size(&self) -> Option<usize> {
+        let there = self.missing().min(self.window.len());
+        // What is there goes in two halves, so that the database works on one while it makes the other durable.
+        let size = if there < 2 * WORTH { there } else { (there / 2).clamp(WORTH, BATCH) };
+        let worth = size > 0 && (self.flying == 0 || (self.flying < FLYING && size >= WORTH));
+        worth.then_some(size)
+    }
+
+    /// How many codes those who wait still need.
+    fn missing(&self) -> usize {
+        self.waiting.iter().map(|number| self.open[number].missing).sum()
+    }
+
+    /// Deals candidates out to those who wait, in turn: who wants many gets a share, and its next turn later.
+    fn deal(&mut self, mut room: usize) -> Vec<Share> {
         let share = if self.waiting.len() > 1 { SHARE } else { BATCH };
-        let since = self.time.map(|(then, here)| {
+        let time = self.time.map(|(then, here)| {
             DateTime::from_millis(then.timestamp_millis() + document::millis(here.elapsed()))
         });
         let mut shares = Vec::new();
         let mut later = Vec::new();
-        let mut room = BATCH;
         while room > 0
-            && !self.window.is_empty()
             && let Some(number) = self.waiting.pop_front()
         {
             let open = self.open.get_mut(&number).expect("who waits is open");
-            let codes: Vec<Code> =
-                self.window.drain(..open.missing.min(share).min(room).min(self.window.len())).collect();
+            let codes: Vec<Code> = self.window.drain(..open.missing.min(share).min(room)).collect();
             room -= codes.len();
             open.missing -= codes.len();
             open.flying += codes.len();
-            open.claim.since = open.claim.since.or(since);
+            open.time = open.time.or(time);
             if open.missing > 0 {
                 later.push(number);
             }
@@ -199,7 +248,7 @@ impl Worker {
     }
 
     fn fetch(&mut self) {
-        let wanted: usize = self.waiting.iter().map(|number| self.open[number].missing).sum();
+        let wanted = self.missing();
         let ahead = self.appetite * FLYING;
         let short = self.window.len() < wanted.max(ahead).min(BATCH * FLYING);
         if !short || self.dry || (self.open.is_empty() && self.window.is_empty()) {
@@ -259,7 +308,7 @@ impl Worker {
             }
             open.missing += lost;
             open.flying -= share.asked;
-            open.claim.codes.extend(share.codes);
+            open.won.extend(share.codes);
             if open.missing == 0 && open.flying == 0 {
                 self.answer(share.demand);
             }
@@ -269,8 +318,14 @@ impl Worker {
     /// Answers with what there is.
     fn answer(&mut self, number: u64) {
         if let Some(open) = self.open.remove(&number) {
-            // Who does not wait any more has asked in a task that runs to its end, or its runtime has gone.
-            let _ = open.demand.reply.send(Ok(open.claim));
+            let since = open.time.filter(|_| !open.won.is_empty() || open.demand.holder.date.is_some());
+            // To whoever does not wait any more it cannot be sent: it is dropped, and its codes go back.
+            let _ = open.demand.reply.send(Ok(Claim::new(
+                self.store.clone(),
+                open.demand.holder,
+                open.won,
+                since,
+            )));
         }
     }
 
@@ -282,7 +337,7 @@ impl Worker {
                 && self
                     .open
                     .get(&share.demand)
-                    .is_some_and(|open| open.claim.codes.is_empty() && open.flying == share.asked);
+                    .is_some_and(|open| open.won.is_empty() && open.flying == share.asked);
             let error = if untouched {
                 database_error("reserving codes", error.clone())
             } else {
@@ -331,7 +386,7 @@ impl Worker {
     fn fail(&mut self, error: Error) {
         for number in std::mem::take(&mut self.waiting) {
             let open = &self.open[&number];
-            let error = if open.claim.codes.is_empty() && open.flying == 0 {
+            let error = if open.won.is_empty() && open.flying == 0 {
                 again(&error)
             } else {
                 let reserve_id = open.demand.holder.id.clone();

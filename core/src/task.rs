@@ -1,0 +1,23 @@
+//! Work that runs to its end, whatever becomes of the caller.
+
+use std::future::Future;
+
+use tracing::Instrument;
+
+use crate::error::{Error, Result};
+
+/// Runs `work` in a task of its own: a caller that goes away must not stop a command half way, which the
+/// driver does not bear.
+pub(crate) async fn to_the_end<T: Send + 'static>(
+    work: impl Future<Output = Result<T>> + Send + 'static,
+) -> Result<T> {
+    let panicked = || Error::Internal { reason: "the operation panicked".to_owned(), source: None };
+    tokio::spawn(work.in_current_span()).await.unwrap_or_else(|_| Err(panicked()))
+}
+
+/// The same for work whose outcome nobody waits for. Does nothing when the runtime is gone.
+pub(crate) fn in_the_background(work: impl Future<Output = ()> + Send + 'static) {
+    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+        runtime.spawn(work.in_current_span());
+    }
+}
