@@ -68,12 +68,28 @@ impl Store {
 
     /// The clock of the primary.
     pub(crate) async fn server_time(&self) -> Result<DateTime> {
+        self.moment().await.map(|moment| moment.time)
+    }
+
+    /// The clock of the primary and its last write.
+    pub(crate) async fn moment(&self) -> Result<Moment> {
         let hello = self.hello().await.map_err(|e| database_error("reading the server's time", e))?;
-        hello.get_datetime("localTime").copied().map_err(|_| Error::Internal {
+        let time = hello.get_datetime("localTime").copied().map_err(|_| Error::Internal {
             reason: "the server's hello has no time".to_owned(),
             source: None,
-        })
+        })?;
+        let last = |name: &str| hello.get_document("lastWrite").ok()?.get_document(name).ok().cloned();
+        // Until the majority has the last one, an earlier one may be on its way to be seen.
+        let last_write = last("opTime").filter(|write| last("majorityOpTime").as_ref() == Some(write));
+        Ok(Moment { time, last_write })
     }
+}
+
+/// A moment of the primary.
+pub(crate) struct Moment {
+    pub(crate) time: DateTime,
+    /// The name of the last write to anything in the replica set, if everything before it can be read, too.
+    pub(crate) last_write: Option<Document>,
 }
 
 fn at_connect(error: DriverError, hosts: &str) -> Error {

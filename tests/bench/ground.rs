@@ -66,9 +66,16 @@ impl Ground {
         self.database.drop().await.expect("a server");
     }
 
+    /// Lets the server write out what was done before, so that it does not do so while something is measured.
+    pub(crate) async fn settle(&self) {
+        let admin = self.database.client().database("admin");
+        admin.run_command(doc! { "fsync": 1 }).await.expect("a server");
+    }
+
     /// So many processes of ours that do the same work at the same time.
-    pub(crate) fn ours(&self, processes: usize, work: &Work) -> Vec<Report> {
+    pub(crate) async fn ours(&self, processes: usize, work: &Work) -> Vec<Report> {
         let workers = (0..processes).map(|_| Worker::prepare(&self.uri, work)).collect();
+        self.settle().await;
         tokio::task::block_in_place(|| Worker::run(workers))
     }
 
@@ -113,6 +120,7 @@ impl Ground {
         let ways = [(1, 100), (1, 1_000), (2, 100), (2, 1_000), (4, 100), (4, 1_000)];
         let mut rates = [0.0; 6];
         for (way, (in_flight, size)) in ways.into_iter().enumerate() {
+            self.settle().await;
             rates[way] = self.update_many(in_flight, size, way * total, total).await;
         }
         rates
@@ -120,7 +128,7 @@ impl Ground {
 
     /// Guarded `updateMany` on known codes from the `from`th on, so many at once of so many codes; codes per
     /// second.
-    async fn update_many(&self, in_flight: usize, size: usize, from: usize, total: usize) -> f64 {
+    pub(crate) async fn update_many(&self, in_flight: usize, size: usize, from: usize, total: usize) -> f64 {
         let codes = self.collection();
         let chunks = self.codes[from..][..total].chunks(size).map(<[String]>::to_vec).collect();
         let chunks: Arc<std::sync::Mutex<Vec<Vec<String>>>> = Arc::new(std::sync::Mutex::new(chunks));

@@ -11,6 +11,8 @@ use crate::worker::{CAMPAIGN, Report, Until, Work};
 const ROUNDS: usize = 3;
 /// For how long, if not until something is done.
 const SECONDS: f64 = 2.0;
+/// The same for several processes, which have to find places apart from each other first.
+const SEVERAL_SECONDS: f64 = 5.0;
 /// Codes that no measurement of that time can use up.
 const PLENTY: usize = 150_000;
 /// What each way of the floor takes.
@@ -113,17 +115,14 @@ impl Bench {
                 vec![on_floor(line, "one call of 100,000 codes", rate(&work), floor)]
             }
             "processes" => {
-                let [sum, alone] = self.processes(PLENTY, true, 4, 64).await;
+                let [sum, alone] = self.processes(2 * PLENTY, true, 4, 64).await;
                 vec![beside_one(line, "4 processes x 64 callers x 1 code", sum, alone, 1.0)]
             }
             "huge" => {
                 let [sum, alone] = self.processes(10 * MILLION, false, 4, 64).await;
                 vec![beside_one(line, "the same in a pool of 10,000,000 codes", sum, alone, 1.0)]
             }
-            "crowd" => {
-                let [sum, alone] = self.processes(PLENTY, true, 12, 16).await;
-                vec![beside_one(line, "12 processes x 16 callers x 1 code", sum, alone, 0.8)]
-            }
+            "crowd" => self.crowd().await,
             "last" => self.last().await,
             "empty" => self.empty().await,
             "expired" => vec![self.expired().await],
@@ -159,6 +158,7 @@ impl Bench {
         let (mut ours, mut old, mut short) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let ground = Ground::full(&self.mongod, PLENTY).await;
+            ground.settle().await;
             let (rate, part) = peers::old_reserve(&ground, 256, 2.0 * SECONDS);
             old.push(rate);
             short.push(part);
@@ -182,9 +182,10 @@ impl Bench {
         for _ in 0..2 * ROUNDS {
             let ground = Ground::full(&self.mongod, 10_000).await;
             // By their order in the list, which is that of saving: ours begins at the front.
+            ground.settle().await;
             other.push(ground.known_codes(9_000, 1_000).await);
             let work = Work::Reserve { callers: 1, count: 1, until: Until::Calls(1_000) };
-            ours.push(self.ours(&ground, 1, &work).rate());
+            ours.push(self.ours(&ground, 1, &work).await.rate());
             ground.clear().await;
         }
         Row {
@@ -207,15 +208,39 @@ impl Bench {
                 ground.clear().await;
                 ground = Ground::full(&self.mongod, pool).await;
             }
-            one.push(self.ours(&ground, 1, &timed(256, 1)).rate());
+            one.push(self.ours(&ground, 1, &timed_for(256, 1, SEVERAL_SECONDS)).await.rate());
             if fresh {
                 ground.clear().await;
                 ground = Ground::full(&self.mongod, pool).await;
             }
-            sum.push(self.ours(&ground, processes, &timed(callers, 1)).rate());
+            sum.push(self.ours(&ground, processes, &timed_for(callers, 1, SEVERAL_SECONDS)).await.rate());
         }
         ground.clear().await;
         [median(sum), median(one)]
+    }
+
+    async fn crowd(&mut self) -> Vec<Row> {
+        let [sum, alone] = self.processes(2 * PLENTY, true, 12, 16).await;
+        let mut small = Vec::new();
+        for _ in 0..ROUNDS {
+            let ground = Ground::full(&self.mongod, FLOOR).await;
+            ground.settle().await;
+            small.push(ground.update_many(12, 16, 0, FLOOR).await);
+            ground.clear().await;
+        }
+        let work = "12 processes x 16 callers x 1 code";
+        vec![
+            beside_one("crowd", work, sum, alone, 0.8),
+            Row {
+                line: "crowd",
+                work: work.into(),
+                beside: "updateMany of 16 known ids, 12 at once".into(),
+                unit: CODES,
+                ours: sum,
+                other: median(small),
+                goal: Goal::None,
+            },
+        ]
     }
 
     async fn last(&mut self) -> Vec<Row> {
@@ -227,11 +252,11 @@ impl Bench {
         let (mut first, mut last, mut empty, mut ping) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let ground = Ground::full(&self.mongod, MILLION).await;
-            first.push(self.ours(&ground, 1, &part(1, 10_000)).rate());
-            self.ours(&ground, 1, &part(98_000, 10));
-            last.push(self.ours(&ground, 1, &part(1, 10_000)).rate());
+            first.push(self.ours(&ground, 1, &part(1, 10_000)).await.rate());
+            self.ours(&ground, 1, &part(98_000, 10)).await;
+            last.push(self.ours(&ground, 1, &part(1, 10_000)).await.rate());
             ping.push(ground.ping(1_000).await);
-            empty.push(self.nothing(&ground, CAMPAIGN));
+            empty.push(self.nothing(&ground, CAMPAIGN).await);
             ground.clear().await;
         }
         vec![
@@ -252,11 +277,11 @@ impl Bench {
         let (mut never, mut once, mut ping) = (Vec::new(), Vec::new(), Vec::new());
         let ground = Ground::full(&self.mongod, 100_000).await;
         let all = Work::Reserve { callers: 1, count: 100_000, until: Until::Calls(1) };
-        self.ours(&ground, 1, &all);
+        self.ours(&ground, 1, &all).await;
         for _ in 0..ROUNDS {
             ping.push(ground.ping(1_000).await);
-            never.push(self.nothing(&ground, "never"));
-            once.push(self.nothing(&ground, CAMPAIGN));
+            never.push(self.nothing(&ground, "never").await);
+            once.push(self.nothing(&ground, CAMPAIGN).await);
         }
         ground.clear().await;
         vec![
@@ -266,9 +291,9 @@ impl Bench {
     }
 
     /// Median time of a call that gets nothing, in microseconds.
-    fn nothing(&mut self, ground: &Ground, campaign: &str) -> f64 {
+    async fn nothing(&mut self, ground: &Ground, campaign: &str) -> f64 {
         let work = Work::Empty { campaign: campaign.into(), callers: 1, calls: 1_000 };
-        f64::from(self.ours(ground, 1, &work).p50)
+        f64::from(self.ours(ground, 1, &work).await.p50)
     }
 
     async fn expired(&mut self) -> Row {
@@ -276,9 +301,9 @@ impl Bench {
         let work = Work::Reserve { callers: 256, count: 1, until: Until::Calls(100_000) };
         for _ in 0..ROUNDS {
             let ground = Ground::full(&self.mongod, MILLION).await;
-            fresh.push(self.ours(&ground, 1, &work).rate());
+            fresh.push(self.ours(&ground, 1, &work).await.rate());
             ground.expire(MILLION / 100).await;
-            expired.push(self.ours(&ground, 1, &work).rate());
+            expired.push(self.ours(&ground, 1, &work).await.rate());
             ground.clear().await;
         }
         Row {
@@ -297,17 +322,20 @@ impl Bench {
         for _ in 0..ROUNDS {
             let ground = Ground::empty(&self.mongod, OLD_ROWS).await;
             let file = ground.file();
+            ground.settle().await;
             old.push(peers::old_import(&ground, &file));
+            ground.settle().await;
             old_again.push(peers::old_import(&ground, &file));
             ground.clear().await;
             let ground = Ground::empty(&self.mongod, MILLION).await;
+            ground.settle().await;
             plain.push(ground.insert_many().await);
             ground.clear().await;
             let ground = Ground::empty(&self.mongod, MILLION).await;
             let file = ground.file();
             let work = Work::Import { file: file.path().into() };
-            ours.push(self.ours(&ground, 1, &work).rate());
-            again.push(self.ours(&ground, 1, &work).rate());
+            ours.push(self.ours(&ground, 1, &work).await.rate());
+            again.push(self.ours(&ground, 1, &work).await.rate());
             ground.clear().await;
         }
         let row = |work: &str, beside: &str, ours: f64, other: &[f64], goal| Row {
@@ -332,11 +360,12 @@ impl Bench {
         // A third of them each: available, reserved, expired.
         ground.expire(2 * MILLION / 3).await;
         let reserved = Work::Reserve { callers: 4, count: 33_333, until: Until::Calls(10) };
-        self.ours(&ground, 1, &reserved);
+        self.ours(&ground, 1, &reserved).await;
         let (mut ours, mut other) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
+            ground.settle().await;
             other.push(ground.three_counts().await);
-            ours.push(self.ours(&ground, 1, &Work::Count { times: 1 }).rate());
+            ours.push(self.ours(&ground, 1, &Work::Count { times: 1 }).await.rate());
         }
         ground.clear().await;
         Row {
@@ -354,8 +383,9 @@ impl Bench {
         let [mut ours, mut any, mut postgres, mut redis] = [const { Vec::new() }; 4];
         for _ in 0..ROUNDS {
             let ground = Ground::full(&self.mongod, PLENTY).await;
+            ground.settle().await;
             any.push(ground.any_codes(256, SECONDS).await.rate());
-            ours.push(self.ours(&ground, 1, &timed(256, 1)).rate());
+            ours.push(self.ours(&ground, 1, &timed(256, 1)).await.rate());
             ground.clear().await;
             postgres.push(tokio::task::block_in_place(|| peers::postgres(256, 3)));
             redis.push(tokio::task::block_in_place(|| peers::redis(256)));
@@ -386,7 +416,7 @@ impl Bench {
             floors.push(ground.floor(FLOOR).await);
             let mut round = Vec::new();
             for callers in &callers {
-                let ours = self.ours(&ground, 1, &timed_for(*callers, 1, 1.0)).rate();
+                let ours = self.ours(&ground, 1, &timed_for(*callers, 1, 1.0)).await.rate();
                 round.push((ours, peers::old_reserve(&ground, *callers, 3.0)));
             }
             rounds.push(round);
@@ -423,15 +453,15 @@ impl Bench {
 
     async fn on_fresh(&mut self, pool: usize, work: &Work) -> Report {
         let ground = Ground::full(&self.mongod, pool).await;
-        let report = self.ours(&ground, 1, work);
+        let report = self.ours(&ground, 1, work).await;
         ground.clear().await;
         report
     }
 
     /// So many processes of ours at work; their sum, and the slowest of their times.
-    fn ours(&mut self, ground: &Ground, processes: usize, work: &Work) -> Report {
+    async fn ours(&mut self, ground: &Ground, processes: usize, work: &Work) -> Report {
         let mut sum = Report::default();
-        for report in ground.ours(processes, work) {
+        for report in ground.ours(processes, work).await {
             self.memory = self.memory.max(report.memory);
             sum.done += report.done;
             sum.seconds = sum.seconds.max(report.seconds);

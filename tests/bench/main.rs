@@ -27,10 +27,7 @@ const MEMORY: f64 = 64.0;
 async fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["worker", uri, work] => {
-            worker::main(uri, work).await;
-            ExitCode::SUCCESS
-        }
+        ["worker", uri, work] => worker::main(uri, work).await,
         ["readme"] => results::into_readme(),
         [] => measure(&LINES).await,
         [name] => match LINES.iter().position(|line| *line == name) {

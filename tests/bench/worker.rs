@@ -96,7 +96,7 @@ impl Worker {
 }
 
 /// What `bench worker URI WORK` does.
-pub(crate) async fn main(uri: &str, work: &str) {
+pub(crate) async fn main(uri: &str, work: &str) -> ! {
     let work: Work = serde_json::from_str(work).expect("work");
     let service = CodeService::connect(Options::new(uri)).await.expect("a server");
     warm(&service).await;
@@ -108,6 +108,8 @@ pub(crate) async fn main(uri: &str, work: &str) {
     let mut report = measure(service, work).await;
     report.memory = (memory("VmHWM") - idle).max(0.0);
     println!("{}", serde_json::to_string(&report).expect("plain data"));
+    // Without what the driver does when its runtime ends under it: it panics in a task.
+    std::process::exit(0)
 }
 
 /// Opens connections, as a service that runs has them open.

@@ -162,10 +162,10 @@ async fn a_reserve_whose_task_is_aborted_loses_no_code() {
 async fn a_reserve_that_is_dropped_after_its_end_but_before_its_answer_was_taken_loses_no_code() {
     let ground = Ground::new(3).await;
     for _ in 0..5 {
-        let mut call = Box::pin(ground.reserve(3));
+        let mut call = Box::pin(ground.reserve(1));
         assert!(futures_util::poll!(&mut call).is_pending());
-        // The work goes on without being asked for its answer. A moment after the codes are reserved it is done.
-        while ground.reserved_documents().await < 3 {}
+        // The claim goes on without being asked for its answer. A moment after the code is reserved it is done.
+        while ground.reserved_documents().await < 1 {}
         for _ in 0..20 {
             ground.now().await;
         }

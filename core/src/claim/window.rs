@@ -9,7 +9,7 @@
 //! finds nothing proves that the pool was empty at a moment after the pass began.
 
 use std::collections::HashSet;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt, TryStreamExt};
 use mongodb::action::Find;
@@ -25,7 +25,9 @@ use crate::store::{Store, database_error};
 use crate::{document, indexes};
 
 /// How far away the first place is, in codes, that a process moves to when it loses codes to others.
-const SPREAD: u64 = 10_000;
+const SPREAD: u64 = 50_000;
+/// A place where others come within this time was too near: the next one is twice as far away.
+const TOO_SOON: Duration = Duration::from_secs(1);
 /// How far away a place can be at the most.
 const MAX_SPREAD: u64 = 640_000;
 /// The fewest and the most candidates of one answer of the database.
@@ -47,12 +49,25 @@ pub(super) struct Source {
     pool: Pool,
     stage: Stage,
     spread: u64,
+    /// When it moved there.
+    moved: Option<Instant>,
     /// Whether the pass that is going on has found anything.
     found: bool,
     /// Whether a pass began since this was asked last.
     pass: Option<u64>,
-    /// The server's time when the cursor was opened, and when that was here.
+    /// The server's time when the pass began, and when that was here.
     time: Option<(DateTime, Instant)>,
+    /// The last pass found nothing.
+    calm: Option<Calm>,
+}
+
+/// The pool was empty, and is as long as nothing is written and no reservation expires.
+#[derive(Default)]
+struct Calm {
+    /// The last write before the pass began that found nothing. None: not known.
+    last_write: Option<Document>,
+    /// When the first reservation expires. None: there is none.
+    until: Option<DateTime>,
 }
 
 /// One answer.
@@ -66,7 +81,17 @@ pub(super) struct Answer {
 
 impl Source {
     pub(super) fn new(store: Store, pool: Pool) -> Self {
-        Source { store, pool, stage: Stage::Free(0), spread: 0, found: false, pass: None, time: None }
+        Source {
+            store,
+            pool,
+            stage: Stage::Free(0),
+            spread: 0,
+            moved: None,
+            found: false,
+            pass: None,
+            time: None,
+            calm: None,
+        }
     }
 
     /// A moment of the server's clock, and when it was here; None before the first answer.
@@ -81,8 +106,39 @@ impl Source {
 
     /// Moves to another place, because others take the codes here.
     pub(super) fn move_on(&mut self) {
-        self.spread = (self.spread * 4).clamp(SPREAD, MAX_SPREAD);
+        // The database passes over what lies before a place at a cost: no further than it takes.
+        if self.spread == 0 {
+            self.spread = SPREAD;
+        } else if self.moved.is_none_or(|moved| moved.elapsed() < TOO_SOON) {
+            self.spread = (self.spread * 2).min(MAX_SPREAD);
+        }
+        self.moved = Some(Instant::now());
         self.stage = Stage::Free(rand::rng().random_range(0..self.spread));
+    }
+
+    /// Whether the last pass found nothing and that is still so. What was taken is passed over in the index for
+    /// minutes, at a cost: a pool that is sold out should not be searched for everybody who asks.
+    async fn still_empty(&mut self) -> Result<bool> {
+        let Some(calm) = &mut self.calm else { return Ok(false) };
+        let moment = self.store.moment().await?;
+        let still = moment.last_write.is_some()
+            && calm.last_write == moment.last_write
+            && calm.until.is_none_or(|until| moment.time < until);
+        calm.last_write = moment.last_write;
+        Ok(still)
+    }
+
+    /// After a pass that found nothing: finds out for how long that will be so.
+    async fn look_ahead(&mut self) -> Result<()> {
+        let Some(calm) = &mut self.calm else {
+            // What was written before this pass is not known; before the next one it will be.
+            self.calm = Some(Calm::default());
+            return Ok(());
+        };
+        let first = first_reserved(&self.store, &self.pool).await?;
+        calm.until = first
+            .map(|date| DateTime::from_millis(date.timestamp_millis() + document::millis(self.store.ttl)));
+        Ok(())
     }
 
     /// The next candidates but the `known` ones; about `size`. `now` numbers the passes that begin in it.
@@ -94,15 +150,27 @@ impl Source {
                 Stage::Free(place) => {
                     if place == 0 {
                         (self.pass, self.found) = (Some(now), false);
+                        if self.still_empty().await? {
+                            return Ok(Answer { codes: Vec::new(), free: true, empty_since: Some(now) });
+                        }
                     }
                     let find = free(&self.store, &self.pool).skip(place);
-                    (Box::new(open(find, size).await?), false, place)
+                    let cursor = if place == 0 {
+                        let (cursor, time) = tokio::try_join!(open(find, size), self.store.server_time())?;
+                        self.time = Some((time, Instant::now()));
+                        cursor
+                    } else {
+                        open(find, size).await?
+                    };
+                    (Box::new(cursor), false, place)
                 }
                 Stage::Expired => {
-                    (Box::new(open(expired_codes(&self.store, &self.pool), size).await?), true, 0)
+                    // The pass began before this moment, so what had not expired then does not matter to it.
+                    let time = self.time.map_or(DateTime::MIN, |(time, _)| time);
+                    (Box::new(open(expired_codes(&self.store, &self.pool, time), size).await?), true, 0)
                 }
             };
-            let (codes, more) = match self.read(&mut cursor, known).await {
+            let (codes, more) = match read(&mut cursor, known).await {
                 // A cursor does not outlive its server being primary; the database may be well all the same.
                 Err(_) if was_open => continue,
                 read => read?,
@@ -113,47 +181,41 @@ impl Source {
                 (false, false, 0) => Stage::Expired,
                 (false, false, _) => {
                     // Behind the last free code: the place was too far away.
-                    self.spread = place / 2;
+                    self.spread = (place / 2).max(1);
                     Stage::Free(0)
                 }
                 (false, true, _) => Stage::Free(0),
             };
             let ended = !more && expired;
+            if ended && !self.found {
+                self.look_ahead().await?;
+            }
             if !codes.is_empty() || ended {
+                if self.found {
+                    self.calm = None;
+                }
                 let empty_since = self.pass.filter(|_| ended && !self.found);
                 return Ok(Answer { codes, free: !expired, empty_since });
             }
         }
     }
+}
 
-    /// One answer of the database without the known codes, and whether the cursor has more.
-    async fn read(
-        &mut self,
-        cursor: &mut RawBatchCursor,
-        known: &HashSet<Code>,
-    ) -> Result<(Vec<Code>, bool)> {
-        let Some(answer) = cursor.next().await else { return Ok((Vec::new(), false)) };
-        let answer = answer.map_err(failed)?;
-        let here = Instant::now();
-        let mut codes = Vec::new();
-        for document in answer.doc_slices().map_err(failed)? {
-            let document = document.ok().and_then(|value| value.as_document()).ok_or_else(corrupt)?;
-            let code =
-                document.get_document("_id").and_then(|id| id.get_str("code")).map_err(|_| corrupt())?;
-            let code = Code::from_stored(code.to_owned());
-            if !known.contains(&code) {
-                codes.push(code);
-            }
-            // A cursor's time stands still: only that of its first answer is news.
-            if let Ok(now) = document.get_datetime("now")
-                && self.time.is_none_or(|(then, _)| then < now)
-            {
-                self.time = Some((now, here));
-            }
+/// One answer of the database without the known codes, and whether the cursor has more.
+async fn read(cursor: &mut RawBatchCursor, known: &HashSet<Code>) -> Result<(Vec<Code>, bool)> {
+    let Some(answer) = cursor.next().await else { return Ok((Vec::new(), false)) };
+    let answer = answer.map_err(failed)?;
+    let mut codes = Vec::new();
+    for document in answer.doc_slices().map_err(failed)? {
+        let document = document.ok().and_then(|value| value.as_document()).ok_or_else(corrupt)?;
+        let code = document.get_document("_id").and_then(|id| id.get_str("code")).map_err(|_| corrupt())?;
+        let code = Code::from_stored(code.to_owned());
+        if !known.contains(&code) {
+            codes.push(code);
         }
-        let more = answer.as_raw_document().get_document("cursor").and_then(|cursor| cursor.get_i64("id"));
-        Ok((codes, more.is_ok_and(|id| id != 0)))
     }
+    let more = answer.as_raw_document().get_document("cursor").and_then(|cursor| cursor.get_i64("id"));
+    Ok((codes, more.is_ok_and(|id| id != 0)))
 }
 
 /// The free codes, by their place in the index alone: what is skipped is not read.
@@ -183,7 +245,7 @@ pub(super) async fn count(store: &Store, pool: &Pool, most: u32) -> Result<u32> 
     }
     let in_pool = doc! { "_id.campaign_id": pool.campaign.as_str(), "type": pool.code_type.as_str() };
     let stages = [
-        doc! { "$match": document::expired(in_pool, store.ttl) },
+        doc! { "$match": document::expired_at(in_pool, store.server_time().await?, store.ttl) },
         doc! { "$limit": i64::from(most - free) },
         doc! { "$count": "expired" },
     ];
@@ -201,9 +263,32 @@ pub(super) async fn count(store: &Store, pool: &Pool, most: u32) -> Result<u32> 
     Ok(free + expired.unwrap_or(0))
 }
 
-fn expired_codes<'a>(store: &'a Store, pool: &Pool) -> Find<'a, Document> {
+fn expired_codes<'a>(store: &'a Store, pool: &Pool, now: DateTime) -> Find<'a, Document> {
     let in_pool = doc! { "_id.campaign_id": pool.campaign.as_str(), "type": pool.code_type.as_str() };
-    candidates(store, document::expired(in_pool, store.ttl))
+    candidates(store, document::expired_at(in_pool, now, store.ttl))
+}
+
+/// The date of the oldest reservation in the pool.
+async fn first_reserved(store: &Store, pool: &Pool) -> Result<Option<DateTime>> {
+    let reserved = doc! {
+        "_id.campaign_id": pool.campaign.as_str(),
+        "type": pool.code_type.as_str(),
+        "date.reserved": { "$type": "date" },
+        "date.assigned": Bson::Null,
+    };
+    // The index has the newest first.
+    let oldest_first = doc! { "_id.campaign_id": 1, "type": -1, "date.reserved": 1, "date.assigned": 1 };
+    let found = candidates(store, reserved)
+        .projection(doc! { "date.reserved": 1 })
+        .sort(oldest_first)
+        .limit(1)
+        .await
+        .map_err(failed)?
+        .try_next()
+        .await
+        .map_err(failed)?;
+    let date = found.as_ref().and_then(|code| code.get_document("date").ok()?.get_datetime("reserved").ok());
+    Ok(date.copied())
 }
 
 /// Read concern `local`: the primary's newest state. An older one would show a released code as taken.
@@ -211,7 +296,7 @@ fn candidates(store: &Store, filter: Document) -> Find<'_, Document> {
     store
         .codes
         .find(filter)
-        .projection(doc! { "_id.code": 1, "now": "$$NOW" })
+        .projection(doc! { "_id.code": 1 })
         .hint(Hint::Keys(indexes::by_status()))
         .read_concern(ReadConcern::local())
 }

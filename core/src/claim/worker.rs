@@ -80,6 +80,8 @@ pub(super) struct Worker {
     source: Option<Box<Source>>,
     /// Others take the codes where the source is.
     crowded: bool,
+    /// What is being fetched comes from where the source was before it was to begin again.
+    outdated: bool,
     /// A moment of the server's clock, and when it was here.
     time: Option<(DateTime, Instant)>,
     tasks: JoinSet<Event>,
@@ -116,6 +118,7 @@ impl Worker {
             known: HashSet::new(),
             source,
             crowded: false,
+            outdated: false,
             time: None,
             tasks: JoinSet::new(),
             flying: 0,
@@ -209,10 +212,11 @@ impl Worker {
     /// How many codes the next batch takes; None if there is none to send now.
     fn next_size(&self) -> Option<usize> {
         let there = self.missing().min(self.window.len());
-        // What is there goes in two halves, so that the database works on one while it makes the other durable.
-        let size = if there < 2 * WORTH { there } else { (there / 2).clamp(WORTH, BATCH) };
+        // The first goes with half of what is there, so that the database works on the other half while it
+        // makes this one durable.
+        let size = if self.flying == 0 && there >= 2 * WORTH { there / 2 } else { there };
         let worth = size > 0 && (self.flying == 0 || (self.flying < FLYING && size >= WORTH));
-        worth.then_some(size)
+        worth.then_some(size.min(BATCH))
     }
 
     /// How many codes those who wait still need.
@@ -280,10 +284,15 @@ impl Worker {
                     Err(error) => self.lost_track(shares, &error),
                 }
             }
-            Event::Fetched { source, answer } => {
+            Event::Fetched { mut source, answer } => {
                 self.time = source.time();
+                let outdated = std::mem::take(&mut self.outdated);
+                if outdated {
+                    source.rewind();
+                }
                 self.source = Some(source);
                 match answer {
+                    Ok(_) if outdated => (),
                     Ok(answer) => self.fill(answer),
                     Err(error) => self.fail(error),
                 }
@@ -403,8 +412,9 @@ impl Worker {
         for code in self.window.drain(..) {
             self.known.remove(&code);
         }
-        if let Some(source) = &mut self.source {
-            source.rewind();
+        match &mut self.source {
+            Some(source) => source.rewind(),
+            None => self.outdated = true,
         }
     }
 }
