@@ -6,12 +6,14 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lines::{Goal, Point, Row};
-use crate::picture;
+use crate::lines::{Goal, LINES, Point, Row};
+use crate::{MEMORY, picture};
 
 /// The README's table stands between these.
 const BEGIN: &str = "<!-- make bench-readme: begin -->\n";
 const END: &str = "<!-- make bench-readme: end -->";
+/// What a run leaves in the target folder.
+const JSON: &str = "results.json";
 /// The picture beside the README.
 const PICTURE: &str = "tests/bench/callers.svg";
 
@@ -21,6 +23,8 @@ pub(crate) struct Results {
     /// Processor, cores and memory.
     pub(crate) machine: String,
     rows: Vec<Measured>,
+    /// The most memory that one of our processes took over its idle state, in MiB.
+    pub(crate) memory: f64,
     /// Throughput over callers.
     pub(crate) curve: Vec<Point>,
 }
@@ -41,8 +45,14 @@ struct Measured {
 }
 
 impl Results {
-    pub(crate) fn new() -> Results {
-        Results { machine: machine(), rows: Vec::new(), curve: Vec::new() }
+    /// For these lines; what earlier runs on this machine have measured of the others stays.
+    pub(crate) fn without(lines: &[&str]) -> Results {
+        let fresh = Results { machine: machine(), rows: Vec::new(), memory: 0.0, curve: Vec::new() };
+        let earlier = std::fs::read_to_string(folder().join(JSON)).ok();
+        let earlier: Option<Results> = earlier.and_then(|text| serde_json::from_str(&text).ok());
+        let mut results = earlier.filter(|earlier| earlier.machine == fresh.machine).unwrap_or(fresh);
+        results.rows.retain(|row| !lines.contains(&row.line.as_str()));
+        results
     }
 
     /// The line above the rows.
@@ -84,22 +94,15 @@ impl Results {
         text
     }
 
-    pub(crate) fn goals(&self) -> usize {
-        self.rows.iter().filter(|row| !row.goal.is_empty()).count()
-    }
-
-    pub(crate) fn missed(&self) -> usize {
-        self.rows.iter().filter(|row| !row.met).count()
-    }
-
     /// Writes JSON and picture into `target/bench`.
-    pub(crate) fn write(&self) {
+    pub(crate) fn write(&mut self) {
+        let place = |row: &Measured| LINES.iter().position(|line| *line == row.line).unwrap_or(LINES.len());
+        self.rows.sort_by_key(place);
         let folder = folder();
         std::fs::create_dir_all(&folder).expect("a writable target folder");
         let json = serde_json::to_string_pretty(self).expect("plain data");
-        std::fs::write(folder.join("results.json"), json + "\n").expect("a writable target folder");
+        std::fs::write(folder.join(JSON), json + "\n").expect("a writable target folder");
         picture::draw(&self.curve, &folder.join("callers.svg"));
-        println!("results.json and callers.svg are in {}", folder.display());
     }
 
     fn table(&self) -> String {
@@ -115,13 +118,18 @@ impl Results {
                 row.ratio
             );
         }
+        let _ = writeln!(
+            table,
+            "\nNo process of ours took more than {:.0} MiB over its idle state, of {MEMORY:.0} that it may.",
+            self.memory.ceil()
+        );
         table
     }
 }
 
 /// Puts the table of the last whole run into the README, and the picture beside it.
 pub(crate) fn into_readme() -> ExitCode {
-    let json = folder().join("results.json");
+    let json = folder().join(JSON);
     let Ok(text) = std::fs::read_to_string(&json) else {
         eprintln!("{} is not there: run make bench first", json.display());
         return ExitCode::FAILURE;
