@@ -64,6 +64,14 @@ pub(crate) fn expired_at(mut filter: Document, now: DateTime, ttl: Duration) -> 
     filter
 }
 
+/// Adds to `filter` that a code was held at a moment of the server's clock.
+pub(crate) fn reserved_at(mut filter: Document, now: DateTime, ttl: Duration) -> Document {
+    let cutoff = DateTime::from_millis(now.timestamp_millis() - millis(ttl));
+    filter.insert("date.reserved", doc! { "$gt": cutoff });
+    filter.insert("date.assigned", Bson::Null);
+    filter
+}
+
 /// Adds to `filter` that a code is available: free or expired. The guard of every claim.
 pub(crate) fn available(mut filter: Document, ttl: Duration) -> Document {
     filter.insert("date.assigned", Bson::Null);
@@ -132,21 +140,6 @@ pub(crate) fn with_status(mut filter: Document, status: Status, ttl: Duration) -
             filter
         }
     }
-}
-
-/// The `$group` stage that counts all codes, the assigned and the reserved ones from index fields alone.
-pub(crate) fn count_stage(ttl: Duration) -> Document {
-    let assigned = doc! { "$gt": ["$date.assigned", Bson::Null] };
-    let reserved = doc! { "$and": [
-        { "$not": [&assigned] },
-        { "$gt": ["$date.reserved", cutoff(ttl)] },
-    ]};
-    doc! { "$group": {
-        "_id": Bson::Null,
-        "all": { "$sum": 1_i64 },
-        "assigned": { "$sum": { "$cond": [assigned, 1_i64, 0_i64] } },
-        "reserved": { "$sum": { "$cond": [reserved, 1_i64, 0_i64] } },
-    }}
 }
 
 /// The update that releases a code.

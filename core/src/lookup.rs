@@ -4,14 +4,14 @@ use std::time::SystemTime;
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::{Hint, ReadConcern};
+use mongodb::options::Hint;
 
 use crate::claim::Pool;
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::ledger::{self, State};
 use crate::status::{Status, StoredCode};
-use crate::store::{Store, database_error};
+use crate::store::{ReadableMoment, Store, database_error};
 use crate::{document, indexes};
 
 /// How many codes of one campaign and type have each status.
@@ -36,28 +36,40 @@ impl Counts {
     }
 }
 
-/// Counts where the connection string's read preference says.
+/// Counts where the connection string's read preference says, at one moment of the collection: a code that is
+/// reserved during a scan moves in the index, and would be met twice or never.
+///
+/// Three scans of index keys alone, side by side. What is available needs none: the database reads every document
+/// of which a query wants a field to be null.
 pub(crate) async fn count(store: &Store, pool: &Pool) -> Result<Counts> {
-    let failed = |e| database_error("counting codes", e);
-    let in_pool = doc! { "_id.campaign_id": pool.campaign.as_str(), "type": pool.code_type.as_str() };
-    let mut cursor = store
-        .codes_to_read
-        .aggregate([doc! { "$match": in_pool }, document::count_stage(store.ttl)])
-        .hint(Hint::Keys(indexes::by_status()))
-        // One moment of the collection: a code that is reserved during the scan moves in the index, and would be
-        // met twice or never.
-        .read_concern(ReadConcern::snapshot())
-        .await
-        .map_err(failed)?;
-    let Some(row) = cursor.try_next().await.map_err(failed)? else { return Ok(Counts::default()) };
-    let number = |name: &str| {
-        row.get_i64(name).ok().and_then(|n| u64::try_from(n).ok()).ok_or_else(|| Error::Internal {
-            reason: format!("the count has no number {name}"),
-            source: None,
-        })
+    let moment = store.readable_moment().await?;
+    let of = |status: Document| {
+        let mut codes = doc! { "_id.campaign_id": pool.campaign.as_str(), "type": pool.code_type.as_str() };
+        codes.extend(status);
+        count_at(store, codes, &moment)
     };
-    let (all, assigned, reserved) = (number("all")?, number("assigned")?, number("reserved")?);
-    Ok(Counts { available: all - assigned - reserved, reserved, assigned })
+    let assigned = doc! { "date.assigned": { "$ne": Bson::Null } };
+    let reserved = document::reserved_at(doc! {}, moment.time, store.ttl);
+    let (all, assigned, reserved) = tokio::try_join!(of(doc! {}), of(assigned), of(reserved))?;
+    Ok(Counts { available: all.saturating_sub(assigned + reserved), reserved, assigned })
+}
+
+async fn count_at(store: &Store, codes: Document, moment: &ReadableMoment) -> Result<u64> {
+    let command = doc! {
+        "aggregate": store.codes.name(),
+        "pipeline": [{ "$match": codes }, { "$count": "n" }],
+        "hint": indexes::by_status(),
+        "cursor": {},
+        "readConcern": { "level": "snapshot", "atClusterTime": moment.cluster_time },
+    };
+    let reply = store.read_command("counting codes", command).await?;
+    let rows = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+    let row = rows.ok().and_then(|rows| rows.first()).and_then(Bson::as_document);
+    let n = row.and_then(|row| row.get("n")).map_or(Some(0), |n| n.as_i64().or(n.as_i32().map(i64::from)));
+    n.and_then(|n| u64::try_from(n).ok()).ok_or_else(|| Error::Internal {
+        reason: "the database answered a count without a number".to_owned(),
+        source: None,
+    })
 }
 
 /// One code with its status.

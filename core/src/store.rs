@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use mongodb::bson::{DateTime, Document, doc};
+use mongodb::bson::{DateTime, Document, Timestamp, doc};
 use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, WriteFailure};
 use mongodb::options::{CollectionOptions, ReadConcern, ReadPreference, SelectionCriteria};
 use mongodb::{Client, Collection, Database};
@@ -66,6 +66,34 @@ impl Store {
             .await
     }
 
+    /// Now, where the connection string's read preference says.
+    pub(crate) async fn readable_moment(&self) -> Result<ReadableMoment> {
+        let hello = self.read_command("reading the server's time", doc! { "hello": 1 }).await?;
+        let (time, cluster_time) = (hello.get_datetime("localTime"), hello.get_timestamp("operationTime"));
+        let (Ok(time), Ok(cluster_time)) = (time.copied(), cluster_time) else {
+            let reason = "the server's hello has no time".to_owned();
+            return Err(Error::Internal { reason, source: None });
+        };
+        Ok(ReadableMoment { time, cluster_time })
+    }
+
+    /// A command that only reads, where the connection string's read preference says. Sent again once, as the
+    /// driver does with reads that it knows.
+    pub(crate) async fn read_command(&self, doing: &str, command: Document) -> Result<Document> {
+        let send = || {
+            let command = self.database.run_command(command.clone());
+            match self.codes_to_read.selection_criteria() {
+                Some(criteria) => command.selection_criteria(criteria.clone()),
+                None => command,
+            }
+        };
+        match send().await {
+            Err(error) if passing(&error) && !never_sent(&error) => send().await,
+            outcome => outcome,
+        }
+        .map_err(|e| database_error(doing, e))
+    }
+
     /// The clock of the primary.
     pub(crate) async fn server_time(&self) -> Result<DateTime> {
         self.moment().await.map(|moment| moment.time)
@@ -83,6 +111,14 @@ impl Store {
         let last_write = last("opTime").filter(|write| last("majorityOpTime").as_ref() == Some(write));
         Ok(Moment { time, last_write })
     }
+}
+
+/// A moment that any member which may be read can be asked about.
+pub(crate) struct ReadableMoment {
+    /// The server's clock.
+    pub(crate) time: DateTime,
+    /// The replica set's own time.
+    pub(crate) cluster_time: Timestamp,
 }
 
 /// A moment of the primary.

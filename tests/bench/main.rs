@@ -17,7 +17,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use code_service_tests::Mongod;
-use lines::{Bench, Goal, LINES, Row};
+use lines::{Bench, Goal, LINES};
 use results::Results;
 
 /// What all our processes may take over their idle state, in MiB.

@@ -53,6 +53,8 @@ pub(super) struct Source {
     moved: Option<Instant>,
     /// Whether the pass that is going on has found anything.
     found: bool,
+    /// Whether it has met codes that are known already. Such a pool is not empty.
+    met: bool,
     /// Whether a pass began since this was asked last.
     pass: Option<u64>,
     /// The server's time when the pass began, and when that was here.
@@ -88,6 +90,7 @@ impl Source {
             spread: 0,
             moved: None,
             found: false,
+            met: false,
             pass: None,
             time: None,
             calm: None,
@@ -149,7 +152,7 @@ impl Source {
                 Stage::Open { cursor, expired, place } => (cursor, expired, place),
                 Stage::Free(place) => {
                     if place == 0 {
-                        (self.pass, self.found) = (Some(now), false);
+                        (self.pass, self.found, self.met) = (Some(now), false, false);
                         if self.still_empty().await? {
                             return Ok(Answer { codes: Vec::new(), free: true, empty_since: Some(now) });
                         }
@@ -170,12 +173,13 @@ impl Source {
                     (Box::new(open(expired_codes(&self.store, &self.pool, time), size).await?), true, 0)
                 }
             };
-            let (codes, more) = match read(&mut cursor, known).await {
+            let Looked { codes, met, more } = match read(&mut cursor, known).await {
                 // A cursor does not outlive its server being primary; the database may be well all the same.
                 Err(_) if was_open => continue,
                 read => read?,
             };
             self.found |= !codes.is_empty();
+            self.met |= met;
             self.stage = match (more, expired, place) {
                 (true, ..) => Stage::Open { cursor, expired, place },
                 (false, false, 0) => Stage::Expired,
@@ -187,11 +191,11 @@ impl Source {
                 (false, true, _) => Stage::Free(0),
             };
             let ended = !more && expired;
-            if ended && !self.found {
+            if ended && !self.found && !self.met {
                 self.look_ahead().await?;
             }
             if !codes.is_empty() || ended {
-                if self.found {
+                if self.found || self.met {
                     self.calm = None;
                 }
                 let empty_since = self.pass.filter(|_| ended && !self.found);
@@ -201,21 +205,33 @@ impl Source {
     }
 }
 
-/// One answer of the database without the known codes, and whether the cursor has more.
-async fn read(cursor: &mut RawBatchCursor, known: &HashSet<Code>) -> Result<(Vec<Code>, bool)> {
-    let Some(answer) = cursor.next().await else { return Ok((Vec::new(), false)) };
+/// One answer of the database.
+struct Looked {
+    /// The codes that are not known yet.
+    codes: Vec<Code>,
+    /// Whether known ones were among them.
+    met: bool,
+    /// Whether the cursor has more.
+    more: bool,
+}
+
+async fn read(cursor: &mut RawBatchCursor, known: &HashSet<Code>) -> Result<Looked> {
+    let mut looked = Looked { codes: Vec::new(), met: false, more: false };
+    let Some(answer) = cursor.next().await else { return Ok(looked) };
     let answer = answer.map_err(failed)?;
-    let mut codes = Vec::new();
     for document in answer.doc_slices().map_err(failed)? {
         let document = document.ok().and_then(|value| value.as_document()).ok_or_else(corrupt)?;
         let code = document.get_document("_id").and_then(|id| id.get_str("code")).map_err(|_| corrupt())?;
         let code = Code::from_stored(code.to_owned());
-        if !known.contains(&code) {
-            codes.push(code);
+        if known.contains(&code) {
+            looked.met = true;
+        } else {
+            looked.codes.push(code);
         }
     }
     let more = answer.as_raw_document().get_document("cursor").and_then(|cursor| cursor.get_i64("id"));
-    Ok((codes, more.is_ok_and(|id| id != 0)))
+    looked.more = more.is_ok_and(|id| id != 0);
+    Ok(looked)
 }
 
 /// The free codes, by their place in the index alone: what is skipped is not read.
