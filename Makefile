@@ -6,10 +6,10 @@
 # Where cargo puts what it builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run demo test bench lint doc audit package tools
+.PHONY: help run demo test bench bench-readme lint doc audit package tools bench-tools
 
 help: ## list the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## /\1\t/' | expand -t 10
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
 
 run: ## MongoDB, sample codes and the service on this machine, and commands to copy; Ctrl-C ends all of it
 	@cargo build --workspace
@@ -22,10 +22,13 @@ demo: tools ## run those commands and check what they answer
 test: tools ## every test, against a real MongoDB that they start
 	cargo test --workspace
 
-bench: ## speed beside what is replaced, as ratios; LINE=import runs one line; needs Node.js and time
+bench: bench-tools ## speed beside what is replaced, as ratios; LINE=import runs one line; needs Node.js and time
 	npm ci --silent --prefix tests/bench/old
 	cargo build --release --workspace
 	$(TARGET)/release/bench $(LINE)
+
+bench-readme: ## puts what make bench has measured into the README
+	$(TARGET)/release/bench readme
 
 lint: ## formatting and clippy, warnings are errors
 	cargo fmt --all --check
@@ -42,3 +45,6 @@ package: ## the crate as it would be published, built from its package alone
 
 tools: # what the tests need beside the toolchain and python3
 	@.ci/tools
+
+bench-tools: # the peers
+	@.ci/tools redis-server postgresql

@@ -157,12 +157,8 @@ pub(crate) fn campaign(document: &Document) -> Result<CampaignId> {
     id_field(document, "campaign_id").map(CampaignId::from_stored)
 }
 
-fn id_field(document: &Document, name: &str) -> Result<String> {
-    document
-        .get_document("_id")
-        .and_then(|id| id.get_str(name))
-        .map(str::to_owned)
-        .map_err(|_| corrupt(&format!("_id.{name}")))
+fn id_field<'a>(document: &'a Document, name: &str) -> Result<&'a str> {
+    document.get_document("_id").and_then(|id| id.get_str(name)).map_err(|_| corrupt(&format!("_id.{name}")))
 }
 
 fn corrupt(field: &str) -> Error {
@@ -171,10 +167,7 @@ fn corrupt(field: &str) -> Error {
 
 /// Reads a document that carries the server's time of the query in the field `now`.
 pub(crate) fn read(document: &Document, ttl: Duration) -> Result<StoredCode> {
-    let code_type = document
-        .get_str("type")
-        .map(|text| CodeType::from_stored(text.to_owned()))
-        .map_err(|_| corrupt("type"))?;
+    let code_type = document.get_str("type").map(CodeType::from_stored).map_err(|_| corrupt("type"))?;
     let now = document.get_datetime("now").map_err(|_| corrupt("time of reading"))?.to_system_time();
     let date = |name: &str| -> Result<Option<SystemTime>> {
         let value = document.get_document("date").ok().and_then(|dates| dates.get(name));

@@ -4,6 +4,7 @@
 //! database and is never checked again.
 
 use std::fmt;
+use std::sync::Arc;
 
 use crate::error::{Error, Result};
 
@@ -51,21 +52,21 @@ impl fmt::Display for InvalidText {
 
 /// The campaign that owns codes: 1 to 256 bytes of UTF-8 without control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CampaignId(String);
+pub struct CampaignId(Arc<str>);
 
 /// The type of a code, such as `tm` or `external`: 1 to 64 bytes of UTF-8 without control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct CodeType(String);
+pub struct CodeType(Arc<str>);
 
 /// One code: 1 to 256 bytes of UTF-8 without control characters, unique inside its campaign.
 ///
 /// A code is worth money to whoever reads it: its `Debug` form is `Code(..)`.
 #[derive(Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Code(String);
+pub struct Code(Arc<str>);
 
 /// The name of a reservation: 1 to 256 bytes of UTF-8 without control characters.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct ReserveId(String);
+pub struct ReserveId(Arc<str>);
 
 impl fmt::Debug for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -88,12 +89,12 @@ impl CampaignId {
     pub fn parse(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
         check(&text, MAX_ID_BYTES).map_err(|e| Error::invalid("campaignId", e.to_string()))?;
-        Ok(CampaignId(text))
+        Ok(CampaignId(text.into()))
     }
 
     /// A campaign id as the database holds it.
-    pub(crate) fn from_stored(text: String) -> Self {
-        CampaignId(text)
+    pub(crate) fn from_stored(text: &str) -> Self {
+        CampaignId(text.into())
     }
 
     /// The campaign id as text.
@@ -110,12 +111,12 @@ impl CodeType {
     pub fn parse(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
         check(&text, MAX_TYPE_BYTES).map_err(|e| Error::invalid("type", e.to_string()))?;
-        Ok(CodeType(text))
+        Ok(CodeType(text.into()))
     }
 
     /// A type as the database holds it.
-    pub(crate) fn from_stored(text: String) -> Self {
-        CodeType(text)
+    pub(crate) fn from_stored(text: &str) -> Self {
+        CodeType(text.into())
     }
 
     /// The type as text.
@@ -132,7 +133,7 @@ impl Code {
     pub fn parse(text: impl Into<String>) -> std::result::Result<Self, InvalidText> {
         let text = text.into();
         check(&text, MAX_ID_BYTES)?;
-        Ok(Code(text))
+        Ok(Code(text.into()))
     }
 
     /// Checks a list of codes, as [`assign`](crate::CodeService::assign) and
@@ -157,12 +158,12 @@ impl Code {
 
     /// The code as text, without a copy.
     pub fn into_string(self) -> String {
-        self.0
+        self.0.as_ref().to_owned()
     }
 
     /// A code as the database holds it: other services may have stored what [`Code::parse`] refuses.
-    pub(crate) fn from_stored(text: String) -> Self {
-        Code(text)
+    pub(crate) fn from_stored(text: &str) -> Self {
+        Code(text.into())
     }
 }
 
@@ -174,12 +175,15 @@ impl ReserveId {
     pub fn parse(text: impl Into<String>) -> Result<Self> {
         let text = text.into();
         check(&text, MAX_ID_BYTES).map_err(|e| Error::invalid("reserveId", e.to_string()))?;
-        Ok(ReserveId(text))
+        Ok(ReserveId(text.into()))
     }
 
     /// Makes a new random one (UUID v4).
     pub fn random() -> Self {
-        ReserveId(uuid::Uuid::new_v4().to_string())
+        let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
+        let mut text = uuid::Uuid::encode_buffer();
+        let text: &str = id.hyphenated().encode_lower(&mut text);
+        ReserveId(text.into())
     }
 
     /// The reserveId as text.

@@ -127,7 +127,7 @@ impl Bench {
             "empty" => self.empty().await,
             "expired" => vec![self.expired().await],
             "import" => self.import().await,
-            "count" => vec![self.count().await],
+            "count" => self.count().await,
             "peers" => self.peers().await,
             "curve" => {
                 self.measure_curve().await;
@@ -355,22 +355,28 @@ impl Bench {
         ]
     }
 
-    async fn count(&mut self) -> Row {
+    async fn count(&mut self) -> Vec<Row> {
         let ground = Ground::full(&self.mongod, MILLION).await;
-        // A third of them each: available, reserved, expired.
+        let free = self.counted(&ground, "1,000,000 free codes").await;
+        // A third of them each: free, reserved, expired.
         ground.expire(2 * MILLION / 3).await;
         let reserved = Work::Reserve { callers: 4, count: 33_333, until: Until::Calls(10) };
         self.ours(&ground, 1, &reserved).await;
+        let mixed = self.counted(&ground, "1,000,000, a third reserved, a third expired").await;
+        ground.clear().await;
+        vec![free, mixed]
+    }
+
+    async fn counted(&mut self, ground: &Ground, what: &str) -> Row {
         let (mut ours, mut other) = (Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             ground.settle().await;
             other.push(ground.three_counts().await);
-            ours.push(self.ours(&ground, 1, &Work::Count { times: 1 }).await.rate());
+            ours.push(self.ours(ground, 1, &Work::Count { times: 1 }).await.rate());
         }
-        ground.clear().await;
         Row {
             line: "count",
-            work: "counting all statuses of 1,000,000 codes".into(),
+            work: format!("counting all statuses of {what}"),
             beside: "three countDocuments in parallel".into(),
             unit: "counts/s",
             ours: median(ours),

@@ -39,8 +39,8 @@ enum Stage {
     Free(u64),
     /// The expired codes, which end a pass.
     Expired,
-    /// The cursor's next answer.
-    Open { cursor: Box<RawBatchCursor>, expired: bool, place: u64 },
+    /// The cursor's next answer, of so many codes; how many it has given yet.
+    Open { cursor: Box<RawBatchCursor>, expired: bool, place: u64, size: usize, given: usize },
 }
 
 /// Fetches candidates, one answer of the database at a time.
@@ -119,6 +119,16 @@ impl Source {
         self.stage = Stage::Free(rand::rng().random_range(0..self.spread));
     }
 
+    /// Opens a cursor anew that was opened when few wanted codes, while not much lies before its place.
+    fn open_wider(&mut self, wanted: usize) {
+        if let Stage::Open { expired: false, place: 0, size, given, .. } = self.stage
+            && wanted >= 4 * size
+            && given < ANSWER.1
+        {
+            self.stage = Stage::Free(0);
+        }
+    }
+
     /// Whether the last pass found nothing and that is still so. What was taken is passed over in the index for
     /// minutes, at a cost: a pool that is sold out should not be searched for everybody who asks.
     async fn still_empty(&mut self) -> Result<bool> {
@@ -146,33 +156,45 @@ impl Source {
 
     /// The next candidates but the `known` ones; about `size`. `now` numbers the passes that begin in it.
     pub(super) async fn next(&mut self, size: usize, known: &HashSet<Code>, now: u64) -> Result<Answer> {
+        let size = size.clamp(ANSWER.0, ANSWER.1);
+        self.open_wider(size);
         loop {
             let was_open = matches!(self.stage, Stage::Open { .. });
-            let (mut cursor, expired, place) = match std::mem::replace(&mut self.stage, Stage::Free(0)) {
-                Stage::Open { cursor, expired, place } => (cursor, expired, place),
-                Stage::Free(place) => {
-                    if place == 0 {
-                        (self.pass, self.found, self.met) = (Some(now), false, false);
-                        if self.still_empty().await? {
-                            return Ok(Answer { codes: Vec::new(), free: true, empty_since: Some(now) });
-                        }
+            let (mut cursor, expired, place, size, given) =
+                match std::mem::replace(&mut self.stage, Stage::Free(0)) {
+                    Stage::Open { cursor, expired, place, size, given } => {
+                        (cursor, expired, place, size, given)
                     }
-                    let find = free(&self.store, &self.pool).skip(place);
-                    let cursor = if place == 0 {
-                        let (cursor, time) = tokio::try_join!(open(find, size), self.store.server_time())?;
-                        self.time = Some((time, Instant::now()));
-                        cursor
-                    } else {
-                        open(find, size).await?
-                    };
-                    (Box::new(cursor), false, place)
-                }
-                Stage::Expired => {
-                    // The pass began before this moment, so what had not expired then does not matter to it.
-                    let time = self.time.map_or(DateTime::MIN, |(time, _)| time);
-                    (Box::new(open(expired_codes(&self.store, &self.pool, time), size).await?), true, 0)
-                }
-            };
+                    Stage::Free(place) => {
+                        if place == 0 {
+                            (self.pass, self.found, self.met) = (Some(now), false, false);
+                            if self.still_empty().await? {
+                                return Ok(Answer { codes: Vec::new(), free: true, empty_since: Some(now) });
+                            }
+                        }
+                        let find = free(&self.store, &self.pool).skip(place);
+                        let cursor = if place == 0 {
+                            let (cursor, time) =
+                                tokio::try_join!(open(find, size), self.store.server_time())?;
+                            self.time = Some((time, Instant::now()));
+                            cursor
+                        } else {
+                            open(find, size).await?
+                        };
+                        (Box::new(cursor), false, place, size, 0)
+                    }
+                    Stage::Expired => {
+                        // The pass began before this moment, so what had not expired then does not matter to it.
+                        let time = self.time.map_or(DateTime::MIN, |(time, _)| time);
+                        (
+                            Box::new(open(expired_codes(&self.store, &self.pool, time), size).await?),
+                            true,
+                            0,
+                            size,
+                            0,
+                        )
+                    }
+                };
             let Looked { codes, met, more } = match read(&mut cursor, known).await {
                 // A cursor does not outlive its server being primary; the database may be well all the same.
                 Err(_) if was_open => continue,
@@ -181,7 +203,7 @@ impl Source {
             self.found |= !codes.is_empty();
             self.met |= met;
             self.stage = match (more, expired, place) {
-                (true, ..) => Stage::Open { cursor, expired, place },
+                (true, ..) => Stage::Open { cursor, expired, place, size, given: given + codes.len() },
                 (false, false, 0) => Stage::Expired,
                 (false, false, _) => {
                     // Behind the last free code: the place was too far away.
@@ -222,7 +244,7 @@ async fn read(cursor: &mut RawBatchCursor, known: &HashSet<Code>) -> Result<Look
     for document in answer.doc_slices().map_err(failed)? {
         let document = document.ok().and_then(|value| value.as_document()).ok_or_else(corrupt)?;
         let code = document.get_document("_id").and_then(|id| id.get_str("code")).map_err(|_| corrupt())?;
-        let code = Code::from_stored(code.to_owned());
+        let code = Code::from_stored(code);
         if known.contains(&code) {
             looked.met = true;
         } else {
@@ -318,7 +340,7 @@ fn candidates(store: &Store, filter: Document) -> Find<'_, Document> {
 }
 
 async fn open(find: Find<'_, Document>, size: usize) -> Result<RawBatchCursor> {
-    let size = u32::try_from(size.clamp(ANSWER.0, ANSWER.1)).expect("a few thousand");
+    let size = u32::try_from(size).expect("a few thousand");
     find.batch_size(size).batch().await.map_err(failed)
 }
 
