@@ -2,7 +2,7 @@
 //!
 //! A pool is the codes of one campaign and type. All callers of a process that want codes of one pool are
 //! served together by one [worker](worker), which
-//! 1. keeps a [window] of candidate `_id`s, fetched ahead, from a place of the pool where other processes
+//! 1. keeps a [window] of [candidate](candidates) `_id`s, fetched ahead, from a place of the pool where other processes
 //!    are not;
 //! 2. takes what is waiting into a [batch]: one command that reserves candidates for many callers, each
 //!    guarded by "still available", so that the database decides who wins each code; several batches fly at
@@ -14,6 +14,7 @@
 //! A candidate that is lost was somebody else's success, so claimers cannot hold each other up.
 
 mod batch;
+mod candidates;
 mod window;
 mod worker;
 
@@ -30,6 +31,8 @@ use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::store::{Store, database_error};
 use crate::task::in_the_background;
 use worker::{Demand, Worker};
+
+pub(crate) use candidates::available;
 
 /// Where a claim takes codes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -115,7 +118,9 @@ impl Claims {
 
     /// How many codes this process knows to have been free a moment ago, without asking the database.
     pub(crate) fn ahead(&self, pool: &Pool) -> usize {
-        self.lock().get(pool).map_or(0, |way| way.ahead.load(Ordering::Relaxed))
+        let workers = self.lock();
+        let alive = workers.get(pool).filter(|way| !way.demands.is_closed());
+        alive.map_or(0, |way| way.ahead.load(Ordering::Relaxed))
     }
 
     fn send(&self, pool: &Pool, demand: Demand) {
@@ -138,15 +143,6 @@ impl Claims {
     fn lock(&self) -> MutexGuard<'_, HashMap<Pool, Way>> {
         self.workers.lock().expect("nothing panics while it holds this lock")
     }
-}
-
-/// How many codes are available, counted up to `most`: of free codes by their places in the index alone.
-pub(crate) async fn available(store: &Store, pool: &Pool, most: u32) -> Result<u32> {
-    let there = window::free(store, pool).skip(u64::from(most) - 1).limit(1).await;
-    if there.map_err(window::failed)?.advance().await.map_err(window::failed)? {
-        return Ok(most);
-    }
-    window::count(store, pool, most).await
 }
 
 /// Gives back every code that the holder still holds.

@@ -11,7 +11,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, RawDocumentBuf, doc, rawdoc};
 
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
@@ -20,6 +20,11 @@ use crate::status::{Status, StoredCode, status_at};
 /// The `_id` of a code. The order of its fields is part of its identity.
 pub(crate) fn id(campaign: &CampaignId, code: &Code) -> Document {
     doc! { "campaign_id": campaign.as_str(), "code": code.as_str() }
+}
+
+/// The same as bytes, for commands of many.
+pub(crate) fn raw_id(campaign: &CampaignId, code: &Code) -> RawDocumentBuf {
+    rawdoc! { "campaign_id": campaign.as_str(), "code": code.as_str() }
 }
 
 /// `{$in: […]}` over the `_id`s of these codes.
@@ -43,6 +48,11 @@ fn cutoff(ttl: Duration) -> Document {
     doc! { "$subtract": ["$$NOW", millis(ttl)] }
 }
 
+/// The same for a moment that the server has told.
+fn cutoff_at(now: DateTime, ttl: Duration) -> DateTime {
+    DateTime::from_millis(now.timestamp_millis() - millis(ttl))
+}
+
 /// A duration in the milliseconds of MongoDB's dates.
 pub(crate) fn millis(duration: Duration) -> i64 {
     i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
@@ -58,16 +68,14 @@ pub(crate) fn free(mut filter: Document) -> Document {
 /// Adds to `filter` that a code's reservation had expired at a moment of the server's clock. The index finds
 /// these without looking at the others, which it cannot by `$$NOW`.
 pub(crate) fn expired_at(mut filter: Document, now: DateTime, ttl: Duration) -> Document {
-    let cutoff = DateTime::from_millis(now.timestamp_millis() - millis(ttl));
-    filter.insert("date.reserved", doc! { "$lte": cutoff });
+    filter.insert("date.reserved", doc! { "$lte": cutoff_at(now, ttl) });
     filter.insert("date.assigned", Bson::Null);
     filter
 }
 
 /// Adds to `filter` that a code was held at a moment of the server's clock.
 pub(crate) fn reserved_at(mut filter: Document, now: DateTime, ttl: Duration) -> Document {
-    let cutoff = DateTime::from_millis(now.timestamp_millis() - millis(ttl));
-    filter.insert("date.reserved", doc! { "$gt": cutoff });
+    filter.insert("date.reserved", doc! { "$gt": cutoff_at(now, ttl) });
     filter.insert("date.assigned", Bson::Null);
     filter
 }

@@ -180,6 +180,7 @@ impl ReserveId {
 
     /// Makes a new random one (UUID v4).
     pub fn random() -> Self {
+        // From the generator of the process: uuid's own asks the system for every one.
         let id = uuid::Builder::from_random_bytes(rand::random()).into_uuid();
         let mut text = uuid::Uuid::encode_buffer();
         let text: &str = id.hyphenated().encode_lower(&mut text);

@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::ledger::{self, State};
 use crate::status::{Status, StoredCode};
-use crate::store::{ReadableMoment, Store, database_error};
+use crate::store::{Moment, Store, database_error};
 use crate::{document, indexes};
 
 /// How many codes of one campaign and type have each status.
@@ -50,11 +50,13 @@ pub(crate) async fn count(store: &Store, pool: &Pool) -> Result<Counts> {
     };
     let assigned = doc! { "date.assigned": { "$ne": Bson::Null } };
     let reserved = document::reserved_at(doc! {}, moment.time, store.ttl);
-    let (all, assigned, reserved) = tokio::try_join!(of(doc! {}), of(assigned), of(reserved))?;
+    // Each to its end, also when another fails.
+    let (all, assigned, reserved) = tokio::join!(of(doc! {}), of(assigned), of(reserved));
+    let (all, assigned, reserved) = (all?, assigned?, reserved?);
     Ok(Counts { available: all.saturating_sub(assigned + reserved), reserved, assigned })
 }
 
-async fn count_at(store: &Store, codes: Document, moment: &ReadableMoment) -> Result<u64> {
+async fn count_at(store: &Store, codes: Document, moment: &Moment) -> Result<u64> {
     let command = doc! {
         "aggregate": store.codes.name(),
         "pipeline": [{ "$match": codes }, { "$count": "n" }],
@@ -62,7 +64,8 @@ async fn count_at(store: &Store, codes: Document, moment: &ReadableMoment) -> Re
         "cursor": {},
         "readConcern": { "level": "snapshot", "atClusterTime": moment.cluster_time },
     };
-    let reply = store.read_command("counting codes", command).await?;
+    let criteria = store.codes_to_read.selection_criteria().cloned();
+    let reply = store.read_command("counting codes", command, criteria).await?;
     let rows = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
     let row = rows.ok().and_then(|rows| rows.first()).and_then(Bson::as_document);
     let n = row.and_then(|row| row.get("n")).map_or(Some(0), |n| n.as_i64().or(n.as_i32().map(i64::from)));

@@ -1,4 +1,4 @@
-//! [`CodeService`]: the operations, each run to its end whatever becomes of the caller.
+//! [`CodeService`]: the operations. None leaves a command half done, whatever becomes of the caller.
 
 use std::sync::Arc;
 

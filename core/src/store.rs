@@ -34,7 +34,7 @@ impl Store {
             .map_err(|_| Error::invalid("uri", "holds options that disagree"))?;
         let database = client.database(&database);
         let on_primary = CollectionOptions::builder()
-            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
+            .selection_criteria(primary())
             .read_concern(ReadConcern::majority())
             .build();
         let store = Store {
@@ -60,29 +60,49 @@ impl Store {
     }
 
     async fn hello(&self) -> mongodb::error::Result<Document> {
-        self.database
-            .run_command(doc! { "hello": 1 })
-            .selection_criteria(SelectionCriteria::ReadPreference(ReadPreference::Primary))
-            .await
+        self.database.run_command(doc! { "hello": 1 }).selection_criteria(primary()).await
+    }
+
+    /// The clock of the primary.
+    pub(crate) async fn server_time(&self) -> Result<DateTime> {
+        self.moment().await.map(|moment| moment.time)
+    }
+
+    /// Now, on the primary.
+    pub(crate) async fn moment(&self) -> Result<Moment> {
+        self.moment_on(Some(primary())).await
     }
 
     /// Now, where the connection string's read preference says.
-    pub(crate) async fn readable_moment(&self) -> Result<ReadableMoment> {
-        let hello = self.read_command("reading the server's time", doc! { "hello": 1 }).await?;
-        let (time, cluster_time) = (hello.get_datetime("localTime"), hello.get_timestamp("operationTime"));
-        let (Ok(time), Ok(cluster_time)) = (time.copied(), cluster_time) else {
+    pub(crate) async fn readable_moment(&self) -> Result<Moment> {
+        self.moment_on(self.codes_to_read.selection_criteria().cloned()).await
+    }
+
+    async fn moment_on(&self, criteria: Option<SelectionCriteria>) -> Result<Moment> {
+        let doing = "reading the server's time";
+        let hello = self.read_command(doing, doc! { "hello": 1 }, criteria).await?;
+        let (Ok(time), Ok(cluster_time)) =
+            (hello.get_datetime("localTime"), hello.get_timestamp("operationTime"))
+        else {
             let reason = "the server's hello has no time".to_owned();
             return Err(Error::Internal { reason, source: None });
         };
-        Ok(ReadableMoment { time, cluster_time })
+        let last = |name: &str| hello.get_document("lastWrite").ok()?.get_document(name).ok();
+        // Until the majority has the last one, an earlier one may be on its way to be seen.
+        let last_write = last("opTime").filter(|write| last("majorityOpTime") == Some(write)).cloned();
+        Ok(Moment { time: *time, cluster_time, last_write })
     }
 
-    /// A command that only reads, where the connection string's read preference says. Sent again once, as the
-    /// driver does with reads that it knows.
-    pub(crate) async fn read_command(&self, doing: &str, command: Document) -> Result<Document> {
+    /// A command that only reads. Sent again once, as the driver does with reads that it knows.
+    pub(crate) async fn read_command(
+        &self,
+        doing: &str,
+        command: Document,
+        criteria: Option<SelectionCriteria>,
+    ) -> Result<Document> {
         let send = || {
             let command = self.database.run_command(command.clone());
-            match self.codes_to_read.selection_criteria() {
+            match &criteria {
                 Some(criteria) => command.selection_criteria(criteria.clone()),
                 None => command,
             }
@@ -93,39 +113,20 @@ impl Store {
         }
         .map_err(|e| database_error(doing, e))
     }
-
-    /// The clock of the primary.
-    pub(crate) async fn server_time(&self) -> Result<DateTime> {
-        self.moment().await.map(|moment| moment.time)
-    }
-
-    /// The clock of the primary and its last write.
-    pub(crate) async fn moment(&self) -> Result<Moment> {
-        let hello = self.hello().await.map_err(|e| database_error("reading the server's time", e))?;
-        let time = hello.get_datetime("localTime").copied().map_err(|_| Error::Internal {
-            reason: "the server's hello has no time".to_owned(),
-            source: None,
-        })?;
-        let last = |name: &str| hello.get_document("lastWrite").ok()?.get_document(name).ok().cloned();
-        // Until the majority has the last one, an earlier one may be on its way to be seen.
-        let last_write = last("opTime").filter(|write| last("majorityOpTime").as_ref() == Some(write));
-        Ok(Moment { time, last_write })
-    }
 }
 
-/// A moment that any member which may be read can be asked about.
-pub(crate) struct ReadableMoment {
-    /// The server's clock.
-    pub(crate) time: DateTime,
-    /// The replica set's own time.
-    pub(crate) cluster_time: Timestamp,
-}
-
-/// A moment of the primary.
+/// A moment of a server.
 pub(crate) struct Moment {
+    /// Its clock.
     pub(crate) time: DateTime,
+    /// The time of the replica set, at which every member can be asked.
+    pub(crate) cluster_time: Timestamp,
     /// The name of the last write to anything in the replica set, if everything before it can be read, too.
     pub(crate) last_write: Option<Document>,
+}
+
+fn primary() -> SelectionCriteria {
+    SelectionCriteria::ReadPreference(ReadPreference::Primary)
 }
 
 fn at_connect(error: DriverError, hosts: &str) -> Error {

@@ -153,6 +153,24 @@ async fn a_reserve_of_several_rounds_that_fails_later_names_its_id_or_holds_noth
 }
 
 #[tokio::test]
+async fn a_sold_out_pool_that_could_not_be_searched_gives_what_had_come_back_before() {
+    let server = Breakable::new(1).await;
+    let sold = server.ground.reserve(1).await.expect("one is available");
+    // More than once, so that the service knows that nothing was written since.
+    for _ in 0..3 {
+        let error = server.ground.reserve(1).await.expect_err("none is available");
+        assert_eq!(error.kind(), ErrorKind::NotEnoughCodes);
+    }
+    let other = server.ground.another_service().await;
+    other.release(&campaign(), sold.codes, None).await.expect("releases");
+    // The look and its repeat by the driver.
+    server.fail("find", doc! { "times": 2 }, cut()).await;
+    let error = server.ground.reserve(1).await.expect_err("cut");
+    assert_eq!(error.kind(), ErrorKind::Unavailable);
+    assert_eq!(server.ground.reserve(1).await.expect("it came back").codes.len(), 1);
+}
+
+#[tokio::test]
 async fn a_grant_whose_answer_is_lost_gives_the_same_codes_when_repeated() {
     let server = Breakable::new(10).await;
     // Cut on the ledger alone: the second update and its repeat by the driver.

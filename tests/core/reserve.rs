@@ -135,6 +135,22 @@ async fn a_reserve_that_gets_too_little_leaves_expired_codes_to_those_who_held_t
 }
 
 #[tokio::test]
+async fn what_was_free_when_the_service_looked_last_long_ago_is_not_counted_on() {
+    const LONGER_THAN_A_WINDOW_LIVES: Duration = Duration::from_secs(6);
+    let ground = Ground::new(5).await;
+    ground.reserve(1).await.expect("five are available");
+    let other = ground.another_service().await;
+    let mut others = other.reserve(wish(4)).await.expect("four are available").codes;
+    others.pop();
+    other.assign(&campaign(), others, None).await.expect("assigns");
+    ground.age_reservations(TTL + 1).await;
+    let before = ground.all_documents().await;
+    tokio::time::sleep(LONGER_THAN_A_WINDOW_LIVES).await;
+    ground.reserve(3).await.expect_err("two are available");
+    assert_eq!(ground.all_documents().await, before);
+}
+
+#[tokio::test]
 async fn a_partial_reserve_gives_what_there_is() {
     let ground = Ground::new(3).await;
     let reservation = ground.service.reserve(partial(5)).await.expect("three will do");

@@ -66,7 +66,7 @@ fn command(store: &Store, pool: &Pool, shares: &[Share], all_free: bool) -> RawD
     let guarded = |codes: &mut dyn Iterator<Item = &Code>| {
         let mut ids = RawArrayBuf::new();
         for code in codes {
-            ids.push(rawdoc! { "campaign_id": pool.campaign.as_str(), "code": code.as_str() });
+            ids.push(document::raw_id(&pool.campaign, code));
         }
         let mut query = rawdoc! { "_id": { "$in": ids } };
         for field in guard.iter_elements().flatten() {

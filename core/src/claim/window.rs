@@ -11,18 +11,18 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::StreamExt;
 use mongodb::action::Find;
-use mongodb::bson::{Bson, DateTime, Document, doc};
-use mongodb::options::{Hint, ReadConcern};
+use mongodb::bson::{DateTime, Document};
 use mongodb::raw_batch_cursor::RawBatchCursor;
 use rand::RngExt;
 
+use super::candidates::{corrupt, expired, failed, first_reserved, free};
 use crate::claim::Pool;
-use crate::error::{Error, Result};
+use crate::document;
+use crate::error::Result;
 use crate::ids::Code;
-use crate::store::{Store, database_error};
-use crate::{document, indexes};
+use crate::store::Store;
 
 /// How far away the first place is, in codes, that a process moves to when it loses codes to others.
 const SPREAD: u64 = 50_000;
@@ -39,8 +39,19 @@ enum Stage {
     Free(u64),
     /// The expired codes, which end a pass.
     Expired,
-    /// The cursor's next answer, of so many codes; how many it has given yet.
-    Open { cursor: Box<RawBatchCursor>, expired: bool, place: u64, size: usize, given: usize },
+    /// The cursor's next answer.
+    Open(Box<Open>),
+}
+
+struct Open {
+    cursor: RawBatchCursor,
+    /// Of expired codes, or free ones.
+    expired: bool,
+    /// Where it began.
+    place: u64,
+    /// How many codes it gives at a time, and how many it has given yet.
+    size: usize,
+    given: usize,
 }
 
 /// Fetches candidates, one answer of the database at a time.
@@ -59,14 +70,15 @@ pub(super) struct Source {
     pass: Option<u64>,
     /// The server's time when the pass began, and when that was here.
     time: Option<(DateTime, Instant)>,
+    /// The last write before the pass that is going on, if that is known.
+    last_write: Option<Document>,
     /// The last pass found nothing.
     calm: Option<Calm>,
 }
 
 /// The pool was empty, and is as long as nothing is written and no reservation expires.
-#[derive(Default)]
 struct Calm {
-    /// The last write before the pass began that found nothing. None: not known.
+    /// The last write before the pass that found nothing. None: not known.
     last_write: Option<Document>,
     /// When the first reservation expires. None: there is none.
     until: Option<DateTime>,
@@ -93,6 +105,7 @@ impl Source {
             met: false,
             pass: None,
             time: None,
+            last_write: None,
             calm: None,
         }
     }
@@ -121,9 +134,11 @@ impl Source {
 
     /// Opens a cursor anew that was opened when few wanted codes, while not much lies before its place.
     fn open_wider(&mut self, wanted: usize) {
-        if let Stage::Open { expired: false, place: 0, size, given, .. } = self.stage
-            && wanted >= 4 * size
-            && given < ANSWER.1
+        if let Stage::Open(open) = &self.stage
+            && !open.expired
+            && open.place == 0
+            && open.given < ANSWER.1
+            && wanted >= 4 * open.size
         {
             self.stage = Stage::Free(0);
         }
@@ -132,26 +147,61 @@ impl Source {
     /// Whether the last pass found nothing and that is still so. What was taken is passed over in the index for
     /// minutes, at a cost: a pool that is sold out should not be searched for everybody who asks.
     async fn still_empty(&mut self) -> Result<bool> {
-        let Some(calm) = &mut self.calm else { return Ok(false) };
+        // Gone until a pass ends that finds nothing: one that fails has proven nothing.
+        let Some(calm) = self.calm.take() else {
+            self.last_write = None;
+            return Ok(false);
+        };
         let moment = self.store.moment().await?;
-        let still = moment.last_write.is_some()
-            && calm.last_write == moment.last_write
-            && calm.until.is_none_or(|until| moment.time < until);
-        calm.last_write = moment.last_write;
-        Ok(still)
+        let unwritten = moment.last_write.is_some() && calm.last_write == moment.last_write;
+        if unwritten && calm.until.is_none_or(|until| moment.time < until) {
+            self.calm = Some(calm);
+            return Ok(true);
+        }
+        self.last_write = moment.last_write;
+        Ok(false)
     }
 
-    /// After a pass that found nothing: finds out for how long that will be so.
-    async fn look_ahead(&mut self) -> Result<()> {
-        let Some(calm) = &mut self.calm else {
-            // What was written before this pass is not known; before the next one it will be.
-            self.calm = Some(Calm::default());
-            return Ok(());
+    /// After a pass that found nothing: for how long that will be so.
+    async fn calm_down(&mut self) -> Result<()> {
+        let last_write = self.last_write.take();
+        // Before the first such pass nobody asked what was written last, and the next one will be made.
+        let first = match last_write {
+            Some(_) => first_reserved(&self.store, &self.pool).await?,
+            None => None,
         };
-        let first = first_reserved(&self.store, &self.pool).await?;
-        calm.until = first
-            .map(|date| DateTime::from_millis(date.timestamp_millis() + document::millis(self.store.ttl)));
+        let ttl = document::millis(self.store.ttl);
+        let until = first.map(|date| DateTime::from_millis(date.timestamp_millis() + ttl));
+        self.calm = Some(Calm { last_write, until });
         Ok(())
+    }
+
+    /// Opens the next cursor; None if that can be spared, because the pool is still empty.
+    async fn open(&mut self, size: usize, now: u64) -> Result<Option<Open>> {
+        let opened = |cursor, expired, place| Some(Open { cursor, expired, place, size, given: 0 });
+        match std::mem::replace(&mut self.stage, Stage::Free(0)) {
+            Stage::Open(open) => Ok(Some(*open)),
+            Stage::Free(0) => {
+                (self.pass, self.found, self.met) = (Some(now), false, false);
+                if self.still_empty().await? {
+                    return Ok(None);
+                }
+                // Both to their end, also when one fails.
+                let (cursor, time) =
+                    tokio::join!(open(free(&self.store, &self.pool), size), self.store.server_time());
+                self.time = Some((time?, Instant::now()));
+                Ok(opened(cursor?, false, 0))
+            }
+            Stage::Free(place) => {
+                let cursor = open(free(&self.store, &self.pool).skip(place), size).await?;
+                Ok(opened(cursor, false, place))
+            }
+            Stage::Expired => {
+                // The pass began before this moment: what expires after it does not matter to the pass.
+                let time = self.time.map_or(DateTime::MIN, |(time, _)| time);
+                Ok(opened(open(expired(&self.store, &self.pool, time), size).await?, true, 0))
+            }
+        }
     }
 
     /// The next candidates but the `known` ones; about `size`. `now` numbers the passes that begin in it.
@@ -159,69 +209,37 @@ impl Source {
         let size = size.clamp(ANSWER.0, ANSWER.1);
         self.open_wider(size);
         loop {
-            let was_open = matches!(self.stage, Stage::Open { .. });
-            let (mut cursor, expired, place, size, given) =
-                match std::mem::replace(&mut self.stage, Stage::Free(0)) {
-                    Stage::Open { cursor, expired, place, size, given } => {
-                        (cursor, expired, place, size, given)
-                    }
-                    Stage::Free(place) => {
-                        if place == 0 {
-                            (self.pass, self.found, self.met) = (Some(now), false, false);
-                            if self.still_empty().await? {
-                                return Ok(Answer { codes: Vec::new(), free: true, empty_since: Some(now) });
-                            }
-                        }
-                        let find = free(&self.store, &self.pool).skip(place);
-                        let cursor = if place == 0 {
-                            let (cursor, time) =
-                                tokio::try_join!(open(find, size), self.store.server_time())?;
-                            self.time = Some((time, Instant::now()));
-                            cursor
-                        } else {
-                            open(find, size).await?
-                        };
-                        (Box::new(cursor), false, place, size, 0)
-                    }
-                    Stage::Expired => {
-                        // The pass began before this moment, so what had not expired then does not matter to it.
-                        let time = self.time.map_or(DateTime::MIN, |(time, _)| time);
-                        (
-                            Box::new(open(expired_codes(&self.store, &self.pool, time), size).await?),
-                            true,
-                            0,
-                            size,
-                            0,
-                        )
-                    }
-                };
-            let Looked { codes, met, more } = match read(&mut cursor, known).await {
+            let was_open = matches!(self.stage, Stage::Open(_));
+            let Some(mut open) = self.open(size, now).await? else {
+                return Ok(Answer { codes: Vec::new(), free: true, empty_since: Some(now) });
+            };
+            let Looked { codes, met, more } = match read(&mut open.cursor, known).await {
                 // A cursor does not outlive its server being primary; the database may be well all the same.
                 Err(_) if was_open => continue,
                 read => read?,
             };
             self.found |= !codes.is_empty();
             self.met |= met;
-            self.stage = match (more, expired, place) {
-                (true, ..) => Stage::Open { cursor, expired, place, size, given: given + codes.len() },
-                (false, false, 0) => Stage::Expired,
-                (false, false, _) => {
+            let free = !open.expired;
+            let ended = !more && open.expired;
+            self.stage = if more {
+                open.given += codes.len();
+                Stage::Open(Box::new(open))
+            } else if free && open.place == 0 {
+                Stage::Expired
+            } else {
+                if free {
                     // Behind the last free code: the place was too far away.
-                    self.spread = (place / 2).max(1);
-                    Stage::Free(0)
+                    self.spread = (open.place / 2).max(1);
                 }
-                (false, true, _) => Stage::Free(0),
+                Stage::Free(0)
             };
-            let ended = !more && expired;
             if ended && !self.found && !self.met {
-                self.look_ahead().await?;
+                self.calm_down().await?;
             }
             if !codes.is_empty() || ended {
-                if self.found || self.met {
-                    self.calm = None;
-                }
                 let empty_since = self.pass.filter(|_| ended && !self.found);
-                return Ok(Answer { codes, free: !expired, empty_since });
+                return Ok(Answer { codes, free, empty_since });
             }
         }
     }
@@ -256,98 +274,6 @@ async fn read(cursor: &mut RawBatchCursor, known: &HashSet<Code>) -> Result<Look
     Ok(looked)
 }
 
-/// The free codes, by their place in the index alone: what is skipped is not read.
-pub(super) fn free<'a>(store: &'a Store, pool: &Pool) -> Find<'a, Document> {
-    let first = doc! {
-        "_id.campaign_id": pool.campaign.as_str(),
-        "type": pool.code_type.as_str(),
-        "date.reserved": Bson::Null,
-        "date.assigned": Bson::Null,
-    };
-    let mut last = first.clone();
-    last.insert("date.assigned", Bson::MinKey);
-    candidates(store, doc! {}).min(first).max(last)
-}
-
-/// Counts available codes up to `most`, the free ones by the index alone.
-pub(super) async fn count(store: &Store, pool: &Pool, most: u32) -> Result<u32> {
-    let in_index = free(store, pool).projection(doc! { "_id": 0, "type": 1 }).limit(most.into());
-    let mut answers = in_index.batch().await.map_err(failed)?;
-    let mut free = 0;
-    while let Some(answer) = answers.next().await {
-        free += answer.map_err(failed)?.doc_slices().map_err(failed)?.into_iter().count();
-    }
-    let free = u32::try_from(free).unwrap_or(most).min(most);
-    if free == most {
-        return Ok(most);
-    }
-    let in_pool = doc! { "_id.campaign_id": pool.campaign.as_str(), "type": pool.code_type.as_str() };
-    let stages = [
-        doc! { "$match": document::expired_at(in_pool, store.server_time().await?, store.ttl) },
-        doc! { "$limit": i64::from(most - free) },
-        doc! { "$count": "expired" },
-    ];
-    let found = store
-        .codes
-        .aggregate(stages)
-        .hint(Hint::Keys(indexes::by_status()))
-        .read_concern(ReadConcern::local())
-        .await
-        .map_err(failed)?
-        .try_next()
-        .await
-        .map_err(failed)?;
-    let expired = found.and_then(|row| row.get_i32("expired").ok()).and_then(|n| u32::try_from(n).ok());
-    Ok(free + expired.unwrap_or(0))
-}
-
-fn expired_codes<'a>(store: &'a Store, pool: &Pool, now: DateTime) -> Find<'a, Document> {
-    let in_pool = doc! { "_id.campaign_id": pool.campaign.as_str(), "type": pool.code_type.as_str() };
-    candidates(store, document::expired_at(in_pool, now, store.ttl))
-}
-
-/// The date of the oldest reservation in the pool.
-async fn first_reserved(store: &Store, pool: &Pool) -> Result<Option<DateTime>> {
-    let reserved = doc! {
-        "_id.campaign_id": pool.campaign.as_str(),
-        "type": pool.code_type.as_str(),
-        "date.reserved": { "$type": "date" },
-        "date.assigned": Bson::Null,
-    };
-    // The index has the newest first.
-    let oldest_first = doc! { "_id.campaign_id": 1, "type": -1, "date.reserved": 1, "date.assigned": 1 };
-    let found = candidates(store, reserved)
-        .projection(doc! { "date.reserved": 1 })
-        .sort(oldest_first)
-        .limit(1)
-        .await
-        .map_err(failed)?
-        .try_next()
-        .await
-        .map_err(failed)?;
-    let date = found.as_ref().and_then(|code| code.get_document("date").ok()?.get_datetime("reserved").ok());
-    Ok(date.copied())
-}
-
-/// Read concern `local`: the primary's newest state. An older one would show a released code as taken.
-fn candidates(store: &Store, filter: Document) -> Find<'_, Document> {
-    store
-        .codes
-        .find(filter)
-        .projection(doc! { "_id.code": 1 })
-        .hint(Hint::Keys(indexes::by_status()))
-        .read_concern(ReadConcern::local())
-}
-
 async fn open(find: Find<'_, Document>, size: usize) -> Result<RawBatchCursor> {
-    let size = u32::try_from(size).expect("a few thousand");
-    find.batch_size(size).batch().await.map_err(failed)
-}
-
-fn corrupt() -> Error {
-    Error::CorruptData { what: "a stored code has no usable _id.code".to_owned() }
-}
-
-pub(super) fn failed(error: mongodb::error::Error) -> Error {
-    database_error("looking for available codes", error)
+    find.batch_size(u32::try_from(size).expect("a few thousand")).batch().await.map_err(failed)
 }
