@@ -40,9 +40,11 @@
 //!
 //! # What it needs
 //! MongoDB 5.0 or newer as a replica set, a tokio runtime with time and I/O, and the three indexes on the
-//! codes that [`CodeService::ensure_indexes`] creates. A call runs to its end in a task of its own: dropping
-//! the future stops the waiting, not the work, and what a dropped [`reserve`](CodeService::reserve) got is
-//! given back, unless the runtime ends first.
+//! codes that [`CodeService::ensure_indexes`] creates.
+//!
+//! A call can be dropped at any point: every command that it has begun runs to its end in a task of its own.
+//! What a dropped [`reserve`](CodeService::reserve) without an id of the caller's got is given back, unless the
+//! runtime ends first; other calls run to their own end.
 //!
 //! # Errors
 //! Every method answers with the one [`Error`]; its [`kind`](Error::kind) says what to do.

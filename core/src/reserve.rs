@@ -70,7 +70,8 @@ pub(crate) async fn reserve(store: &Store, claims: &Claims, wish: Reserve) -> Re
     }
     let pool = Pool { campaign: wish.campaign, code_type: wish.code_type };
     match wish.reserve_id {
-        Some(id) => under_callers_id(store, claims, &pool, &id, wish.count, wish.partial).await,
+        // Boxed: whoever has no id should not carry that future's kilobytes.
+        Some(id) => Box::pin(under_callers_id(store, claims, &pool, &id, wish.count, wish.partial)).await,
         None => {
             let holder = Holder { id: ReserveId::random(), date: None };
             let claim = claim_all(store, claims, &pool, &holder, wish.count, wish.partial).await?;

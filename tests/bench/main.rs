@@ -47,7 +47,7 @@ async fn main() -> ExitCode {
 async fn measure(lines: &[&'static str]) -> ExitCode {
     let start = Instant::now();
     // As much memory as a server of this size gives it; the tests' small cache would measure the disk.
-    let mongod = tokio::task::block_in_place(|| Mongod::start_with_cache(4.0));
+    let mongod = tokio::task::block_in_place(|| Mongod::start_with_cache(10.0));
     let mut bench = Bench::new(mongod);
     let mut results = Results::without(lines);
     println!("{}\n{}", results.machine, Results::head());

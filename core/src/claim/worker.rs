@@ -22,8 +22,8 @@ use crate::store::{Store, cause, database_error, never_sent};
 /// How many batches fly at once: while one waits for the journal, another is at work.
 const FLYING: usize = 3;
 /// From how many codes on a batch is worth a command of its own beside one that flies. A command costs the
-/// database what dozens of codes in it cost.
-const WORTH: usize = 100;
+/// database what a dozen codes in it cost, and each that flies beside others slows them.
+const WORTH: usize = 64;
 /// The most codes of a batch.
 const BATCH: usize = 1_000;
 /// How many codes one caller can get out of a batch while others wait.
@@ -211,11 +211,15 @@ impl Worker {
 
     /// How many codes the next batch takes; None if there is none to send now.
     fn next_size(&self) -> Option<usize> {
-        let there = self.missing().min(self.window.len());
-        // The first goes with half of what is there, so that the database works on the other half while it
-        // makes this one durable.
-        let size = if self.flying == 0 && there >= 2 * WORTH { there / 2 } else { there };
-        let worth = size > 0 && (self.flying == 0 || (self.flying < FLYING && size >= WORTH));
+        if self.flying == FLYING {
+            return None;
+        }
+        let missing = self.missing();
+        // In equal parts, as many as may fly: the database works on one while it makes another durable.
+        let all = missing + self.known.len() - self.window.len();
+        let part = all.div_ceil((all / WORTH).clamp(1, FLYING));
+        let size = missing.min(self.window.len()).min(part);
+        let worth = size > 0 && (self.flying == 0 || size >= WORTH);
         worth.then_some(size.min(BATCH))
     }
 
