@@ -16,6 +16,10 @@ use crate::worker::{CAMPAIGN, Report, TYPE, Until, Work, Worker, repeat};
 const ROWS_PER_INSERT: usize = 10_000;
 const INSERTS: usize = 2;
 
+/// The ways of the floor: so many `updateMany` at once, of so many codes each.
+pub(crate) const FLOORS: [(usize, usize); 6] =
+    [(1, 100), (1, 1_000), (2, 100), (2, 1_000), (4, 100), (4, 1_000)];
+
 /// A database of its own with the indexes, and the codes that are in it or may come.
 pub(crate) struct Ground {
     pub(crate) uri: String,
@@ -100,12 +104,11 @@ impl Ground {
     /// `findOneAndUpdate` of any free code, as a service without candidates would do it.
     pub(crate) async fn any_codes(&self, callers: usize, seconds: f64) -> Report {
         let codes = self.collection();
-        repeat(callers, Until::Seconds(seconds), move || {
+        repeat(callers, Until::Seconds(seconds), move |_| {
             let codes = codes.clone();
             async move {
-                let mut filter = guarded(doc! { "$exists": true }.into());
+                let mut filter = free();
                 filter.extend(doc! { "_id.campaign_id": CAMPAIGN, "type": TYPE });
-                filter.remove("_id");
                 let now = doc! { "$currentDate": { "date.reserved": true }, "$set": new_id() };
                 let found = codes.find_one_and_update(filter, now).await.expect("a server");
                 u64::from(found.is_some())
@@ -114,50 +117,51 @@ impl Ground {
         .await
     }
 
-    /// The floor: what guarded `updateMany` on known codes does, 1, 2 or 4 at once of 100 or 1,000 codes each,
-    /// so many in all each way.
-    pub(crate) async fn floor(&self, total: usize) -> [f64; 6] {
-        let ways = [(1, 100), (1, 1_000), (2, 100), (2, 1_000), (4, 100), (4, 1_000)];
-        let mut rates = [0.0; 6];
-        for (way, (in_flight, size)) in ways.into_iter().enumerate() {
+    /// The floor: so many codes in each of its ways; codes per second.
+    pub(crate) async fn floor(&self, total: usize) -> [f64; FLOORS.len()] {
+        let mut rates = [0.0; FLOORS.len()];
+        for (place, way) in FLOORS.into_iter().enumerate() {
             self.settle().await;
-            rates[way] = self.update_many(in_flight, size, way * total, total).await;
+            rates[place] = self.update_many(way, place * total, total).await;
         }
         rates
     }
 
     /// Guarded `updateMany` on known codes from the `from`th on, so many at once of so many codes; codes per
     /// second.
-    pub(crate) async fn update_many(&self, in_flight: usize, size: usize, from: usize, total: usize) -> f64 {
-        let codes = self.collection();
-        let chunks = self.codes[from..][..total].chunks(size).map(<[String]>::to_vec).collect();
-        let chunks: Arc<std::sync::Mutex<Vec<Vec<String>>>> = Arc::new(std::sync::Mutex::new(chunks));
-        let report = repeat(in_flight, Until::Calls(total / size), move || {
-            let (codes, chunks) = (codes.clone(), chunks.clone());
+    pub(crate) async fn update_many(
+        &self,
+        (in_flight, size): (usize, usize),
+        from: usize,
+        total: usize,
+    ) -> f64 {
+        let (codes, known) = (self.collection(), self.codes.clone());
+        let calls = total / size;
+        let report = repeat(in_flight, Until::Calls(calls), move |call| {
+            let ids = among(&known[from + call * size..][..size]);
+            let codes = codes.clone();
             async move {
-                let chunk = chunks.lock().expect("nobody panics").pop().expect("one for each call");
                 let now = doc! { "$currentDate": { "date.reserved": true }, "$set": new_id() };
-                codes.update_many(guarded(among(&chunk)), now).await.expect("a server").modified_count
+                codes.update_many(guarded(ids), now).await.expect("a server").modified_count
             }
         });
         let report = report.await;
-        assert_eq!(report.done, total as u64, "nobody else is there");
+        assert_eq!(report.done, (calls * size) as u64, "nobody else is there");
         report.rate()
     }
 
     /// Plain unordered `insert_many` of all codes; rows per second.
     pub(crate) async fn insert_many(&self) -> f64 {
         let (codes, rows) = (self.collection(), self.codes.clone());
-        let next = Arc::new(std::sync::atomic::AtomicUsize::new(0));
-        let batches = rows.len() / ROWS_PER_INSERT;
-        let report = repeat(INSERTS, Until::Calls(batches), move || {
-            let from = next.fetch_add(1, std::sync::atomic::Ordering::Relaxed) * ROWS_PER_INSERT;
+        let calls = rows.len() / ROWS_PER_INSERT;
+        let report = repeat(INSERTS, Until::Calls(calls), move |call| {
             let (codes, rows) = (codes.clone(), rows.clone());
             async move {
+                let rows = &rows[call * ROWS_PER_INSERT..][..ROWS_PER_INSERT];
                 let saved = DateTime::now();
-                let documents = rows[from..][..ROWS_PER_INSERT].iter().map(
-                    |code| doc! { "_id": { "campaign_id": CAMPAIGN, "code": code }, "type": TYPE, "date": { "saved": saved } },
-                );
+                let documents = rows
+                    .iter()
+                    .map(|code| doc! { "_id": id(code), "type": TYPE, "date": { "saved": saved } });
                 let inserted = codes.insert_many(documents).ordered(false).await.expect("a server");
                 inserted.inserted_ids.len() as u64
             }
@@ -176,7 +180,7 @@ impl Ground {
     /// Median of a server's answer to a ping, in microseconds.
     pub(crate) async fn ping(&self, times: usize) -> f64 {
         let database = self.database.clone();
-        let report = repeat(1, Until::Calls(times), move || {
+        let report = repeat(1, Until::Calls(times), move |_| {
             let database = database.clone();
             async move {
                 database.run_command(doc! { "ping": 1 }).await.expect("a server");
@@ -218,7 +222,13 @@ fn among(codes: &[String]) -> Bson {
 }
 
 fn guarded(id: Bson) -> Document {
-    doc! { "_id": id, "date.reserved": Bson::Null, "date.assigned": Bson::Null }
+    let mut filter = free();
+    filter.insert("_id", id);
+    filter
+}
+
+fn free() -> Document {
+    doc! { "date.reserved": Bson::Null, "date.assigned": Bson::Null }
 }
 
 fn new_id() -> Document {

@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use serde::{Deserialize, Serialize};
 
-use crate::lines::{Goal, LINES, Point, Row};
+use crate::lines::{Goal, Point, Row};
 use crate::{MEMORY, picture};
 
 /// The README's table stands between these.
@@ -45,14 +45,8 @@ struct Measured {
 }
 
 impl Results {
-    /// For these lines; what earlier runs on this machine have measured of the others stays.
-    pub(crate) fn without(lines: &[&str]) -> Results {
-        let fresh = Results { machine: machine(), rows: Vec::new(), memory: 0.0, curve: Vec::new() };
-        let earlier = std::fs::read_to_string(folder().join(JSON)).ok();
-        let earlier: Option<Results> = earlier.and_then(|text| serde_json::from_str(&text).ok());
-        let mut results = earlier.filter(|earlier| earlier.machine == fresh.machine).unwrap_or(fresh);
-        results.rows.retain(|row| !lines.contains(&row.line.as_str()));
-        results
+    pub(crate) fn new() -> Results {
+        Results { machine: machine(), rows: Vec::new(), memory: 0.0, curve: Vec::new() }
     }
 
     /// The line above the rows.
@@ -95,9 +89,7 @@ impl Results {
     }
 
     /// Writes JSON and picture into `target/bench`.
-    pub(crate) fn write(&mut self) {
-        let place = |row: &Measured| LINES.iter().position(|line| *line == row.line).unwrap_or(LINES.len());
-        self.rows.sort_by_key(place);
+    pub(crate) fn write(&self) {
         let folder = folder();
         std::fs::create_dir_all(&folder).expect("a writable target folder");
         let json = serde_json::to_string_pretty(self).expect("plain data");
@@ -127,7 +119,7 @@ impl Results {
     }
 }
 
-/// Puts the table of the last whole run into the README, and the picture beside it.
+/// Puts the table of the last whole run into the README, and the picture where the README looks for it.
 pub(crate) fn into_readme() -> ExitCode {
     let json = folder().join(JSON);
     let Ok(text) = std::fs::read_to_string(&json) else {

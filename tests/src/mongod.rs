@@ -27,7 +27,7 @@ const UNTIL_PRIMARY: Duration = Duration::from_secs(60);
 const PORT_ATTEMPTS: usize = 5;
 
 /// The storage engine's cache for a test's server, in GB.
-const SMALL_CACHE: f32 = 0.5;
+const SMALL_CACHE: Option<f32> = Some(0.5);
 
 /// A running server. Dropping it stops the process and removes its data.
 ///
@@ -44,14 +44,19 @@ impl Mongod {
     /// # Panics
     /// When no mongod can be found, or it does not become primary; the message ends with its log.
     pub fn start() -> Mongod {
-        Mongod::start_with_cache(SMALL_CACHE)
+        Mongod::start_with(SMALL_CACHE)
     }
 
-    /// The same with so many GB of memory for the storage engine's cache: tests need little, benchmarks more.
+    /// The same with the cache that the server takes by itself, half of the machine's memory: a small one would
+    /// measure the disk.
     ///
     /// # Panics
     /// As [`Mongod::start`].
-    pub fn start_with_cache(cache: f32) -> Mongod {
+    pub fn start_for_benchmarks() -> Mongod {
+        Mongod::start_with(None)
+    }
+
+    fn start_with(cache: Option<f32>) -> Mongod {
         for _ in 0..PORT_ATTEMPTS {
             let mut mongod = Mongod::prepare(free_port(), cache);
             if mongod.launch(true) {
@@ -110,13 +115,15 @@ impl Mongod {
         assert!(started, "port {} was taken while the server was stopped", self.port);
     }
 
-    fn prepare(port: u16, cache: f32) -> Mongod {
+    fn prepare(port: u16, cache: Option<f32>) -> Mongod {
         let program = binary::mongod().unwrap_or_else(|reason| panic!("{reason}"));
         let folder = std::env::temp_dir().join(format!("code-service-{}", unique_name()));
         let mut command = Command::new(program);
         command.args(["--replSet", "rs0", "--bind_ip", "127.0.0.1", "--nounixsocket"]);
         command.args(["--setParameter", "enableTestCommands=1"]);
-        command.arg("--wiredTigerCacheSizeGB").arg(cache.to_string());
+        if let Some(cache) = cache {
+            command.arg("--wiredTigerCacheSizeGB").arg(cache.to_string());
+        }
         command.arg("--port").arg(port.to_string());
         command.arg("--dbpath").arg(&folder).arg("--logpath").arg(folder.join("mongod.log"));
         Mongod { process: Supervised::new(&command, Some(&folder)), folder, port }

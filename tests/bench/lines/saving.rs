@@ -1,0 +1,68 @@
+//! Saving and counting.
+
+use super::{Bench, MILLION, ROUNDS, Row};
+use crate::ground::Ground;
+use crate::peers;
+use crate::worker::{Until, Work};
+
+/// The deployed upsert needs minutes for a million rows: a part of them tells its speed, and a smaller
+/// collection favours it.
+const OLD_ROWS: usize = 200_000;
+
+impl Bench {
+    pub(super) async fn import(&mut self) -> Vec<Row> {
+        let [mut ours, mut again, mut plain, mut old, mut old_again] = [const { Vec::new() }; 5];
+        for _ in 0..ROUNDS {
+            let ground = Ground::empty(&self.mongod, OLD_ROWS).await;
+            let file = ground.file();
+            for side in [&mut old, &mut old_again] {
+                ground.settle().await;
+                side.push(peers::old_import(&ground, &file));
+            }
+            ground.clear().await;
+            let ground = Ground::empty(&self.mongod, MILLION).await;
+            ground.settle().await;
+            plain.push(ground.insert_many().await);
+            ground.clear().await;
+            let ground = Ground::empty(&self.mongod, MILLION).await;
+            let file = ground.file();
+            let work = Work::Import { file: file.path().into() };
+            for side in [&mut ours, &mut again] {
+                side.push(self.ours(&ground, 1, &work).await.rate());
+            }
+            ground.clear().await;
+        }
+        let new = || Row::of("import", "1,000,000 new rows", "rows/s", &ours);
+        vec![
+            new().beside("plain unordered insert_many", &plain).at_least(0.9),
+            new().beside("the deployed upsert", &old).at_least(4.0),
+            Row::of("import", "the same rows again", "rows/s", &again)
+                .beside("the deployed upsert, again", &old_again)
+                .at_least(2.0),
+        ]
+    }
+
+    pub(super) async fn count(&mut self) -> Vec<Row> {
+        let ground = Ground::full(&self.mongod, MILLION).await;
+        let free = self.counted(&ground, "1,000,000 free codes").await;
+        // A third of them each: free, reserved, expired.
+        ground.expire(2 * MILLION / 3).await;
+        let reserved = Work::Reserve { callers: 4, count: 33_333, until: Until::Calls(10) };
+        self.ours(&ground, 1, &reserved).await;
+        let mixed = self.counted(&ground, "1,000,000, a third reserved, a third expired").await;
+        ground.clear().await;
+        vec![free, mixed]
+    }
+
+    async fn counted(&mut self, ground: &Ground, what: &str) -> Row {
+        let (mut ours, mut other) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            ground.settle().await;
+            other.push(ground.three_counts().await);
+            ours.push(self.ours(ground, 1, &Work::Count).await.rate());
+        }
+        Row::of("count", format!("counting all statuses of {what}"), "counts/s", &ours)
+            .beside("three countDocuments in parallel", &other)
+            .at_least(3.0)
+    }
+}
