@@ -39,8 +39,8 @@ pub(crate) fn new_code(
     code: &Code,
     code_type: &CodeType,
     saved: DateTime,
-) -> Document {
-    doc! { "_id": id(campaign, code), "type": code_type.as_str(), "date": { "saved": saved } }
+) -> RawDocumentBuf {
+    rawdoc! { "_id": raw_id(campaign, code), "type": code_type.as_str(), "date": { "saved": saved } }
 }
 
 /// The moment before which a reservation has expired, as an expression of the server's clock.
@@ -73,11 +73,9 @@ pub(crate) fn expired_at(mut filter: Document, now: DateTime, ttl: Duration) -> 
     filter
 }
 
-/// Adds to `filter` that a code was held at a moment of the server's clock.
-pub(crate) fn reserved_at(mut filter: Document, now: DateTime, ttl: Duration) -> Document {
-    filter.insert("date.reserved", doc! { "$gt": cutoff_at(now, ttl) });
-    filter.insert("date.assigned", Bson::Null);
-    filter
+/// Of `date.reserved`: that the reservation had not expired at a moment of the server's clock.
+pub(crate) fn not_expired_at(now: DateTime, ttl: Duration) -> Document {
+    doc! { "$gt": cutoff_at(now, ttl) }
 }
 
 /// Adds to `filter` that a code is available: free or expired. The guard of every claim.

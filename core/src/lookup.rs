@@ -39,8 +39,8 @@ impl Counts {
 /// Counts where the connection string's read preference says, at one moment of the collection: a code that is
 /// reserved during a scan moves in the index, and would be met twice or never.
 ///
-/// Three scans of index keys alone, side by side. What is available needs none: the database reads every document
-/// of which a query wants a field to be null.
+/// Only what scans of index keys can tell, which is not that a field is null: there the database reads every
+/// document. So all codes are counted, those whose reservation has not expired, and what is assigned of either.
 pub(crate) async fn count(store: &Store, pool: &Pool) -> Result<Counts> {
     let moment = store.readable_moment().await?;
     let of = |status: Document| {
@@ -48,11 +48,15 @@ pub(crate) async fn count(store: &Store, pool: &Pool) -> Result<Counts> {
         codes.extend(status);
         count_at(store, codes, &moment)
     };
+    let valid = doc! { "date.reserved": document::not_expired_at(moment.time, store.ttl) };
+    let mut valid_assigned = valid.clone();
+    valid_assigned.insert("date.assigned", doc! { "$ne": Bson::Null });
     let assigned = doc! { "date.assigned": { "$ne": Bson::Null } };
-    let reserved = document::reserved_at(doc! {}, moment.time, store.ttl);
-    // Each to its end, also when another fails.
-    let (all, assigned, reserved) = tokio::join!(of(doc! {}), of(assigned), of(reserved));
-    let (all, assigned, reserved) = (all?, assigned?, reserved?);
+    // Each to its end, also when another fails; and no more than two, so that they do not hold up the longest.
+    let (all, rest) =
+        tokio::join!(of(doc! {}), async { (of(valid).await, of(valid_assigned).await, of(assigned).await) });
+    let (all, valid, valid_assigned, assigned) = (all?, rest.0?, rest.1?, rest.2?);
+    let reserved = valid.saturating_sub(valid_assigned);
     Ok(Counts { available: all.saturating_sub(assigned + reserved), reserved, assigned })
 }
 

@@ -1,8 +1,13 @@
 //! Save: an upload of codes into a campaign, insert first, update only what existed.
+//!
+//! An insert of what exists costs the database and us an error for each code. So a file of which a batch was
+//! mostly known is gone on with the other way round: update first, insert only what did not exist. Either way
+//! a code that comes or is saved by another meanwhile ends up as if one had been before the other.
 
 use std::collections::HashSet;
 
-use mongodb::bson::{DateTime, Document, doc};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind as DriverErrorKind;
 use tokio::task::{JoinError, JoinSet};
 
@@ -13,7 +18,7 @@ use crate::rows::Rows;
 use crate::store::{Store, database_error};
 
 /// The rows of one command.
-const BATCH: usize = 10_000;
+const BATCH: usize = 5_000;
 /// How many commands run at once.
 const IN_FLIGHT: usize = 2;
 /// The most rejected rows that a report lists; all are counted.
@@ -71,10 +76,12 @@ pub(crate) async fn save(
                     Err(reason) => report.reject(Rejection { row: row.number, reason }),
                 }
             }
-            if running.len() == IN_FLIGHT {
+            // The first one alone: it tells whether the codes are known.
+            if running.len() == IN_FLIGHT || report.inserted + report.updated == 0 {
                 report.add(running.join_next().await)?;
             }
-            running.spawn(save_batch(store.clone(), campaign.clone(), code_type.clone(), codes));
+            let known = report.updated > report.inserted;
+            running.spawn(save_batch(store.clone(), campaign.clone(), code_type.clone(), codes, known));
         }
     };
     let mut outcome: Result<()> = read.await;
@@ -105,52 +112,77 @@ impl SaveReport {
     }
 }
 
-/// Saves codes, returns how many were new and how many were not.
+/// Saves codes, returns how many were new and how many were not. `known`: most of them are likely to exist.
 async fn save_batch(
     store: Store,
     campaign: CampaignId,
     code_type: CodeType,
     codes: Vec<Code>,
+    known: bool,
 ) -> Result<(u64, u64)> {
-    let given = codes.len();
-    let mut seen = HashSet::with_capacity(given);
-    let codes: Vec<Code> = codes.into_iter().filter(|code| seen.insert(code.clone())).collect();
-    drop(seen);
-    if codes.is_empty() {
-        return Ok((0, given as u64));
-    }
-    let saved = store.server_time().await?;
-    let existing = insert(&store, &campaign, &code_type, &codes, saved).await?;
-    if !existing.is_empty() {
-        let update = doc! { "$set": { "type": code_type.as_str() }, "$currentDate": { "date.saved": true } };
-        store
-            .codes
-            .update_many(doc! { "_id": document::ids_in(&campaign, &existing) }, update)
-            .await
-            .map_err(|e| database_error("saving codes again", e))?;
-    }
-    let inserted = codes.len() - existing.len();
-    Ok((inserted as u64, (given - inserted) as u64))
+    let batch = Batch { store, campaign, code_type };
+    let given = codes.len() as u64;
+    let new = if known { batch.update_first(codes).await? } else { codes };
+    let existing = batch.insert(&new).await?;
+    batch.update(&existing).await?;
+    let inserted = (new.len() - existing.len()) as u64;
+    Ok((inserted, given - inserted))
 }
 
-/// Inserts the codes that are new and returns the others.
-async fn insert(
-    store: &Store,
-    campaign: &CampaignId,
-    code_type: &CodeType,
-    codes: &[Code],
-    saved: DateTime,
-) -> Result<Vec<Code>> {
-    let documents: Vec<Document> =
-        codes.iter().map(|code| document::new_code(campaign, code, code_type, saved)).collect();
-    let Err(error) = store.codes.insert_many(documents).ordered(false).await else { return Ok(Vec::new()) };
-    if let DriverErrorKind::InsertMany(failed) = error.kind.as_ref()
-        && failed.write_concern_error.is_none()
-        && let Some(errors) = &failed.write_errors
-        // 11000: the key is there already.
-        && errors.iter().all(|e| e.code == 11_000)
-    {
-        return Ok(errors.iter().map(|e| codes[e.index].clone()).collect());
+/// Where the codes of a batch belong.
+struct Batch {
+    store: Store,
+    campaign: CampaignId,
+    code_type: CodeType,
+}
+
+impl Batch {
+    /// Inserts the codes that are new and returns the others. One that comes twice is another the second time.
+    async fn insert(&self, codes: &[Code]) -> Result<Vec<Code>> {
+        if codes.is_empty() {
+            return Ok(Vec::new());
+        }
+        let saved = self.store.server_time().await?;
+        let new = |code| document::new_code(&self.campaign, code, &self.code_type, saved);
+        let collection = self.store.codes.clone_with_type::<RawDocumentBuf>();
+        let inserted = collection.insert_many(codes.iter().map(new)).ordered(false).await;
+        let Err(error) = inserted else { return Ok(Vec::new()) };
+        if let DriverErrorKind::InsertMany(failed) = error.kind.as_ref()
+            && failed.write_concern_error.is_none()
+            && let Some(errors) = &failed.write_errors
+            // 11000: the key is there already.
+            && errors.iter().all(|e| e.code == 11_000)
+        {
+            return Ok(errors.iter().map(|e| codes[e.index].clone()).collect());
+        }
+        Err(database_error("saving codes", error))
     }
-    Err(database_error("saving codes", error))
+
+    /// Updates the codes that exist, and returns how many those are.
+    async fn update(&self, codes: &[Code]) -> Result<u64> {
+        if codes.is_empty() {
+            return Ok(0);
+        }
+        let update =
+            doc! { "$set": { "type": self.code_type.as_str() }, "$currentDate": { "date.saved": true } };
+        let updated = self.store.codes.update_many(self.among(codes), update).await;
+        Ok(updated.map_err(|e| database_error("saving codes again", e))?.matched_count)
+    }
+
+    /// Updates the codes that exist, and returns the others.
+    async fn update_first(&self, mut codes: Vec<Code>) -> Result<Vec<Code>> {
+        if self.update(&codes).await? == codes.len() as u64 {
+            return Ok(Vec::new());
+        }
+        let failed = |e| database_error("looking which codes exist", e);
+        let found = self.store.codes.find(self.among(&codes)).projection(doc! { "_id": 1 }).await;
+        let found: Vec<Document> = found.map_err(failed)?.try_collect().await.map_err(failed)?;
+        let found: HashSet<Code> = found.iter().map(document::code).collect::<Result<_>>()?;
+        codes.retain(|code| !found.contains(code));
+        Ok(codes)
+    }
+
+    fn among(&self, codes: &[Code]) -> Document {
+        doc! { "_id": document::ids_in(&self.campaign, codes) }
+    }
 }

@@ -150,18 +150,39 @@ impl Ground {
         report.rate()
     }
 
-    /// Plain unordered `insert_many` of all codes; rows per second.
+    /// Plain unordered `insert_many` of all codes, all free; rows per second.
     pub(crate) async fn insert_many(&self) -> f64 {
+        self.insert_each(|_| doc! { "date": { "saved": DateTime::now() } }).await
+    }
+
+    /// Inserts all codes: a third free, a third reserved, a third expired, a thousand in each millisecond.
+    pub(crate) async fn insert_mixed(&self) {
+        self.insert_each(|place| {
+            let ago = Duration::from_millis(place as u64 / 1_000);
+            let expired = ago + Duration::from_secs(2 * 24 * 60 * 60);
+            let Some(ago) = [None, Some(ago), Some(expired)][place % 3] else {
+                return doc! { "date": { "saved": DateTime::now() } };
+            };
+            let reserved = DateTime::from_system_time(SystemTime::now() - ago);
+            let mut rest = new_id();
+            rest.insert("date", doc! { "saved": DateTime::now(), "reserved": reserved });
+            rest
+        })
+        .await;
+    }
+
+    async fn insert_each(&self, rest: fn(usize) -> Document) -> f64 {
         let (codes, rows) = (self.collection(), self.codes.clone());
         let calls = rows.len() / ROWS_PER_INSERT;
         let report = repeat(INSERTS, Until::Calls(calls), move |call| {
             let (codes, rows) = (codes.clone(), rows.clone());
             async move {
-                let rows = &rows[call * ROWS_PER_INSERT..][..ROWS_PER_INSERT];
-                let saved = DateTime::now();
-                let documents = rows
-                    .iter()
-                    .map(|code| doc! { "_id": id(code), "type": TYPE, "date": { "saved": saved } });
+                let places = call * ROWS_PER_INSERT..(call + 1) * ROWS_PER_INSERT;
+                let documents = places.map(|place| {
+                    let mut document = doc! { "_id": id(&rows[place]), "type": TYPE };
+                    document.extend(rest(place));
+                    document
+                });
                 let inserted = codes.insert_many(documents).ordered(false).await.expect("a server");
                 inserted.inserted_ids.len() as u64
             }

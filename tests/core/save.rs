@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::io;
 
-use code_service::{Code, ErrorKind, InvalidText, MAX_REJECTIONS, Rejection, Rows, SaveReport};
+use code_service::{Code, CodeType, ErrorKind, InvalidText, MAX_REJECTIONS, Rejection, Rows, SaveReport};
 use futures_util::stream;
 use mongodb::bson::doc;
 
@@ -60,6 +60,23 @@ async fn repeats_far_apart_in_a_long_upload_count_as_updated() {
     assert_eq!(ground.upload(Rows::codes(rows.clone())).await, report(25_000, 12_500, 12_500));
     assert_eq!(ground.count().await, counts(12_500, 0, 0));
     assert_eq!(ground.upload(Rows::codes(rows)).await, report(25_000, 0, 25_000));
+}
+
+#[tokio::test]
+async fn an_upload_whose_beginning_is_known_updates_that_and_inserts_what_is_new_behind_it() {
+    let ground = Ground::new(12_000).await;
+    let code_type = CodeType::parse("vip").expect("valid");
+    // 12,000 known, then known and new in turn, then new ones, each twice.
+    let names = names(36_000);
+    let mut rows = names[..12_000].to_vec();
+    rows.extend((0..8_000).map(|row| names[if row % 2 == 0 { row } else { 12_000 + row }].clone()));
+    rows.extend(names[30_000..].iter().flat_map(|name| [name.clone(), name.clone()]));
+    let report = ground.service.save(&campaign(), &code_type, Rows::codes(rows)).await.expect("saves");
+    assert_adds_up(&report);
+    assert_eq!((report.inserted, report.updated), (4_000 + 6_000, 12_000 + 4_000 + 6_000));
+    assert_eq!(ground.count().await, counts(0, 0, 0), "all have the new type");
+    let all = ground.service.count(&campaign(), &code_type).await.expect("counts");
+    assert_eq!(all, counts(22_000, 0, 0));
 }
 
 #[tokio::test]

@@ -3,7 +3,7 @@
 use super::{Bench, MILLION, ROUNDS, Row};
 use crate::ground::Ground;
 use crate::peers;
-use crate::worker::{Until, Work};
+use crate::worker::Work;
 
 /// The deployed upsert needs minutes for a million rows: a part of them tells its speed, and a smaller
 /// collection favours it.
@@ -45,10 +45,9 @@ impl Bench {
     pub(super) async fn count(&mut self) -> Vec<Row> {
         let ground = Ground::full(&self.mongod, MILLION).await;
         let free = self.counted(&ground, "1,000,000 free codes").await;
-        // A third of them each: free, reserved, expired.
-        ground.expire(2 * MILLION / 3).await;
-        let reserved = Work::Reserve { callers: 4, count: 33_333, until: Until::Calls(10) };
-        self.ours(&ground, 1, &reserved).await;
+        ground.clear().await;
+        let ground = Ground::empty(&self.mongod, MILLION).await;
+        ground.insert_mixed().await;
         let mixed = self.counted(&ground, "1,000,000, a third reserved, a third expired").await;
         ground.clear().await;
         vec![free, mixed]
@@ -56,7 +55,7 @@ impl Bench {
 
     async fn counted(&mut self, ground: &Ground, what: &str) -> Row {
         let (mut ours, mut other) = (Vec::new(), Vec::new());
-        for _ in 0..ROUNDS {
+        for _ in 0..3 * ROUNDS {
             ground.settle().await;
             other.push(ground.three_counts().await);
             ours.push(self.ours(ground, 1, &Work::Count).await.rate());
