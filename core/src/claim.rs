@@ -26,7 +26,7 @@ use mongodb::bson::{DateTime, doc};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::document;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::store::{Store, database_error};
 use crate::task::in_the_background;
@@ -58,13 +58,40 @@ pub(crate) struct Claim {
     pub(crate) codes: Vec<Code>,
     /// A moment of the server's clock before the first of the codes was reserved; None if there are none.
     pub(crate) since: Option<DateTime>,
+    error: Option<Error>,
     giver: Option<(Store, Holder)>,
 }
 
 impl Claim {
-    fn new(store: Store, holder: Holder, codes: Vec<Code>, since: Option<DateTime>) -> Self {
-        let giver = (holder.date.is_none() && !codes.is_empty()).then_some((store, holder));
-        Claim { codes, since, giver }
+    fn new(
+        store: Store,
+        holder: Holder,
+        codes: Vec<Code>,
+        since: Option<DateTime>,
+        error: Option<Error>,
+    ) -> Self {
+        let error = error.map(|error| match error {
+            // Some codes are held under the id, whatever the others are.
+            error if !codes.is_empty() && error.kind() != ErrorKind::OutcomeUnknown => {
+                Error::OutcomeUnknown { reserve_id: holder.id.clone(), source: Some(Box::new(error)) }
+            }
+            error => error,
+        });
+        let unknown = error.as_ref().is_some_and(|error| error.kind() == ErrorKind::OutcomeUnknown);
+        let holds = !codes.is_empty() || unknown;
+        let giver = (holder.date.is_none() && holds).then_some((store, holder));
+        Claim { codes, since, error, giver }
+    }
+
+    /// It has reached the caller, who can ask for what an error may have left under the id.
+    fn arrived(mut self) -> Result<Claim> {
+        match self.error.take() {
+            None => Ok(self),
+            Some(error) => {
+                self.giver = None;
+                Err(error)
+            }
+        }
     }
 
     /// The codes have reached whoever is to have them.
@@ -110,10 +137,11 @@ impl Claims {
     pub(crate) async fn claim(&self, pool: &Pool, holder: &Holder, want: usize) -> Result<Claim> {
         let (reply, receive) = oneshot::channel();
         self.send(pool, Demand { holder: holder.clone(), want, reply });
-        // A worker ends only when nothing is open; that its runtime was shut down is all that can happen.
-        receive
-            .await
-            .unwrap_or_else(|_| Err(Error::OutcomeUnknown { reserve_id: holder.id.clone(), source: None }))
+        match receive.await {
+            Ok(claim) => claim.arrived(),
+            // A worker ends only when nothing is open; that its runtime was shut down is all that can happen.
+            Err(_) => Err(Error::OutcomeUnknown { reserve_id: holder.id.clone(), source: None }),
+        }
     }
 
     /// How many codes this process knows to have been free a moment ago, without asking the database.

@@ -156,7 +156,7 @@ impl Code {
         &self.0
     }
 
-    /// The code as text, without a copy.
+    /// The code as text of its own.
     pub fn into_string(self) -> String {
         self.0.as_ref().to_owned()
     }

@@ -32,8 +32,8 @@
 //! # What is promised
 //! - A code is held by one reservation at a time. The database decides who gets it, in one guarded update;
 //!   only what that update (or a look on the primary) confirms is returned.
-//! - A reserve gets no fewer codes than it asks for while that many are available, and waits for no other
-//!   caller.
+//! - A reserve gets no fewer codes than it asks for while that many are available. It never waits for others to
+//!   come.
 //! - Time is the database server's. The clock of the machine that this crate runs on decides nothing.
 //! - An assigned code stays assigned, with its first date.
 //! - Every write is acknowledged by a majority of the replica set, with its journal, before it counts.

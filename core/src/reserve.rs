@@ -99,6 +99,10 @@ async fn claim_all(
     partial: bool,
 ) -> Result<Claim> {
     for attempt in 0..TRIES {
+        if attempt > 0 {
+            let pause = rand::rng().random_range(0..=5 << attempt);
+            tokio::time::sleep(Duration::from_millis(pause)).await;
+        }
         if !partial && count > 1 {
             must_be_enough(store, claims, pool, count).await?;
         }
@@ -117,8 +121,6 @@ async fn claim_all(
             enough(&store, &pool, count).await
         })
         .await?;
-        let pause = rand::rng().random_range(0..=5 << attempt);
-        tokio::time::sleep(Duration::from_millis(pause)).await;
     }
     Err(Error::Unavailable {
         reason: "other callers keep taking the last codes: try again".to_owned(),

@@ -17,7 +17,7 @@ use crate::ids::{CampaignId, Code, CodeType, InvalidText};
 use crate::rows::Rows;
 use crate::store::{Store, database_error};
 
-/// The rows of one command.
+/// The rows of one command, about: a piece of a file more.
 const BATCH: usize = 5_000;
 /// How many commands run at once.
 const IN_FLIGHT: usize = 2;
@@ -56,6 +56,8 @@ pub(crate) async fn save(
 ) -> Result<SaveReport> {
     let mut report = SaveReport::default();
     let mut running = JoinSet::new();
+    // What the last batch that ended has met; None before one has.
+    let mut known = None;
     let read = async {
         loop {
             let batch = rows.next_batch(BATCH).await.map_err(|e| Error::Unavailable {
@@ -76,18 +78,19 @@ pub(crate) async fn save(
                     Err(reason) => report.reject(Rejection { row: row.number, reason }),
                 }
             }
-            // The first one alone: it tells whether the codes are known.
-            if running.len() == IN_FLIGHT || report.inserted + report.updated == 0 {
-                report.add(running.join_next().await)?;
+            // The first one alone: it tells what the file is like.
+            if running.len() == IN_FLIGHT || (known.is_none() && !running.is_empty()) {
+                known = report.add(running.join_next().await)?;
             }
-            let known = report.updated > report.inserted;
+            let known = known.unwrap_or(false);
             running.spawn(save_batch(store.clone(), campaign.clone(), code_type.clone(), codes, known));
         }
     };
     let mut outcome: Result<()> = read.await;
     // Also after an error: when this answers, nothing of it is still being written.
     while let Some(done) = running.join_next().await {
-        outcome = outcome.and(report.add(Some(done)));
+        // What a batch failed of matters more: then what came before is not saved.
+        outcome = report.add(Some(done)).and(outcome);
     }
     outcome.map(|()| report)
 }
@@ -100,15 +103,19 @@ impl SaveReport {
         }
     }
 
-    fn add(&mut self, done: Option<std::result::Result<Result<(u64, u64)>, JoinError>>) -> Result<()> {
-        let Some(done) = done else { return Ok(()) };
+    /// Takes in what a batch did. Returns whether most of its codes were known, if it had any.
+    fn add(
+        &mut self,
+        done: Option<std::result::Result<Result<(u64, u64)>, JoinError>>,
+    ) -> Result<Option<bool>> {
+        let Some(done) = done else { return Ok(None) };
         let (inserted, updated) = done.map_err(|e| Error::Internal {
             reason: "a batch panicked".to_owned(),
             source: Some(e.into()),
         })??;
         self.inserted += inserted;
         self.updated += updated;
-        Ok(())
+        Ok((inserted + updated > 0).then_some(updated > inserted))
     }
 }
 

@@ -77,10 +77,26 @@ impl Ground {
     }
 
     /// So many processes of ours that do the same work at the same time.
+    ///
+    /// # Panics
+    /// If the database does not hold as many codes more as they say that they got.
     pub(crate) async fn ours(&self, processes: usize, work: &Work) -> Vec<Report> {
         let workers = (0..processes).map(|_| Worker::prepare(&self.uri, work)).collect();
+        let before = self.held().await;
         self.settle().await;
-        tokio::task::block_in_place(|| Worker::run(workers))
+        let reports = tokio::task::block_in_place(|| Worker::run(workers));
+        if let Work::Reserve { .. } = work {
+            let got: u64 = reports.iter().map(|report| report.done).sum();
+            assert_eq!(self.held().await - before, got, "codes were given twice, or lost");
+        }
+        reports
+    }
+
+    /// How many codes were reserved within the last hour.
+    async fn held(&self) -> u64 {
+        let since = DateTime::from_system_time(SystemTime::now() - Duration::from_secs(60 * 60));
+        let held = doc! { "_id.campaign_id": CAMPAIGN, "type": TYPE, "date.reserved": { "$gt": since } };
+        self.collection().count_documents(held).await.expect("a server")
     }
 
     /// The codes in a file, a code per line, until it is dropped.
@@ -117,12 +133,12 @@ impl Ground {
         .await
     }
 
-    /// The floor: so many codes in each of its ways; codes per second.
-    pub(crate) async fn floor(&self, total: usize) -> [f64; FLOORS.len()] {
+    /// The floor: so many codes in each of its ways, from the `from`th on; codes per second.
+    pub(crate) async fn floor_behind(&self, from: usize, total: usize) -> [f64; FLOORS.len()] {
         let mut rates = [0.0; FLOORS.len()];
         for (place, way) in FLOORS.into_iter().enumerate() {
             self.settle().await;
-            rates[place] = self.update_many(way, place * total, total).await;
+            rates[place] = self.update_many(way, from + place * total, total).await;
         }
         rates
     }

@@ -71,8 +71,13 @@ impl Row {
     }
 
     /// The other side.
+    ///
+    /// # Panics
+    /// If either has done nothing: then nothing was measured.
     fn beside(self, what: impl Into<String>, other: &[f64]) -> Row {
-        Row { beside: what.into(), other: median(other), ..self }
+        let row = Row { beside: what.into(), other: median(other), ..self };
+        assert!(row.ratio().is_normal(), "nothing was measured: {row:?}");
+        row
     }
 
     fn at_least(self, ratio: f64) -> Row {

@@ -23,7 +23,9 @@ pub(crate) fn old_import(ground: &Ground, file: &CodesFile) -> f64 {
 /// The deployed service's reserve of one code: codes per second, and the part of the calls that got none.
 pub(crate) fn old_reserve(ground: &Ground, callers: usize, seconds: f64) -> (f64, f64) {
     let said = old("reserve.js", &[&ground.uri, &callers.to_string(), &seconds.to_string()]);
-    (number(&said, "codes") / number(&said, "seconds"), number(&said, "short") / number(&said, "calls"))
+    // Where it gets nothing at all, as if it had got one: a ratio needs something.
+    let codes = number(&said, "codes").max(1.0);
+    (codes / number(&said, "seconds"), number(&said, "short") / number(&said, "calls"))
 }
 
 fn old(script: &str, arguments: &[&str]) -> Value {

@@ -7,7 +7,7 @@ mod round;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use code_service::{Code, CodeService, Error, ReserveId};
 use code_service_tests::Mongod;
@@ -263,4 +263,45 @@ async fn a_caller_of_very_many_codes_lets_single_ones_pass() {
     let large = large.await.expect("no panic").expect("enough are there");
     assert_eq!(distinct(&large.codes).len(), 100_000);
     assert!(passed >= 10, "{passed} of 50 were answered before it");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn for_a_caller_who_has_left_no_more_codes_are_taken() {
+    const WANTED: u32 = 60_000;
+    let ground = Ground::new(WANTED as usize).await;
+    let service = ground.service.clone();
+    let large = tokio::spawn(async move { service.reserve(wish(WANTED)).await });
+    while ground.reserved_documents().await == 0 && !large.is_finished() {}
+    large.abort();
+    let mut most = 0;
+    let patience = Instant::now() + PATIENCE;
+    loop {
+        let held = ground.reserved_documents().await;
+        most = most.max(held);
+        if held == 0 {
+            break;
+        }
+        assert!(Instant::now() < patience, "{held} are never given back");
+    }
+    assert!(most > 0, "it had left before it began");
+    assert!(most < u64::from(WANTED) / 2, "{most} were taken for nobody");
+}
+
+#[tokio::test]
+async fn documents_that_no_claim_can_name_are_passed_over() {
+    let ground = Ground::new(1).await;
+    let campaign = campaign();
+    for id in [
+        doc! { "code": "ODD1", "campaign_id": campaign.as_str() },
+        doc! { "campaign_id": campaign.as_str(), "code": "ODD2", "more": 1 },
+        doc! { "campaign_id": campaign.as_str(), "code": 3 },
+    ] {
+        let odd = doc! { "_id": id, "type": tm().as_str(), "date": { "saved": ground.now().await } };
+        ground.codes.insert_one(odd).await.expect("inserts");
+    }
+    let reserve = || tokio::time::timeout(PATIENCE, ground.service.reserve(partial(4)));
+    let got = reserve().await.expect("nobody hangs").expect("one is there").codes;
+    assert_eq!(distinct(&got), set(names(1)));
+    let none = reserve().await.expect("nobody hangs").expect("less will do").codes;
+    assert_eq!(none, []);
 }

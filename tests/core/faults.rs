@@ -135,21 +135,30 @@ async fn a_read_that_fails_once_is_repeated_unseen() {
 }
 
 #[tokio::test]
-async fn a_reserve_of_several_rounds_that_fails_later_names_its_id_or_holds_nothing() {
-    let server = Breakable::new(15_000).await;
-    // The first look is for the first ten thousand codes, all others fail.
-    server.fail("find", doc! { "skip": 1 }, cut()).await;
-    let error = server.ground.reserve(15_000).await.expect_err("the second round fails");
-    server.mend().await;
-    match error {
-        Error::OutcomeUnknown { reserve_id, .. } => {
-            server.assert_nothing_lost(&[reserve_id.as_str()]).await;
-        }
-        error => {
-            assert_eq!(error.kind(), ErrorKind::Unavailable);
-            server.assert_nothing_lost(&[]).await;
-        }
+async fn what_a_caller_who_has_left_may_have_got_by_a_command_that_failed_goes_back() {
+    let server = Breakable::new(10).await;
+    let status = || async {
+        let status = server.admin.run_command(doc! { "serverStatus": 1 }).await.expect("a server");
+        let documents = status.get_document("metrics").and_then(|metrics| metrics.get_document("document"));
+        documents.and_then(|documents| documents.get_i64("updated")).expect("counted")
+    };
+    let before = status().await;
+    let unsafe_write = doc! {
+        "writeConcernError": { "code": 64, "errmsg": "waiting for replication" },
+        "blockConnection": true,
+        "blockTimeMS": 400,
+    };
+    // The block and the error count one each.
+    server.fail("update", doc! { "times": 2 }, unsafe_write).await;
+    let left = tokio::time::timeout(Duration::from_millis(200), server.ground.reserve(4)).await;
+    left.expect_err("the command is held up for longer");
+    // Four are taken, and four go back.
+    let patience = Instant::now() + Duration::from_secs(20);
+    while status().await < before + 8 {
+        assert!(Instant::now() < patience, "nothing goes back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
+    server.assert_nothing_lost(&[]).await;
 }
 
 #[tokio::test]

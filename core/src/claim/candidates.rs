@@ -97,13 +97,9 @@ fn candidates(store: &Store, filter: Document) -> Find<'_, Document> {
     store
         .codes
         .find(filter)
-        .projection(doc! { "_id.code": 1 })
+        .projection(doc! { "_id": 1 })
         .hint(Hint::Keys(indexes::by_status()))
         .read_concern(ReadConcern::local())
-}
-
-pub(super) fn corrupt() -> Error {
-    Error::CorruptData { what: "a stored code has no usable _id.code".to_owned() }
 }
 
 pub(super) fn failed(error: mongodb::error::Error) -> Error {

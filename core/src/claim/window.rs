@@ -13,11 +13,11 @@ use std::time::{Duration, Instant};
 
 use futures_util::StreamExt;
 use mongodb::action::Find;
-use mongodb::bson::{DateTime, Document};
+use mongodb::bson::{DateTime, Document, RawDocument};
 use mongodb::raw_batch_cursor::RawBatchCursor;
 use rand::RngExt;
 
-use super::candidates::{corrupt, expired, failed, first_reserved, free};
+use super::candidates::{expired, failed, first_reserved, free};
 use crate::claim::Pool;
 use crate::document;
 use crate::error::Result;
@@ -37,8 +37,8 @@ const ANSWER: (usize, usize) = (256, 4_000);
 enum Stage {
     /// The pool from a place on; 0 begins a pass.
     Free(u64),
-    /// The expired codes, which end a pass.
-    Expired,
+    /// The codes that had expired at that time, which end a pass.
+    Expired(DateTime),
     /// The cursor's next answer.
     Open(Box<Open>),
 }
@@ -196,9 +196,7 @@ impl Source {
                 let cursor = open(free(&self.store, &self.pool).skip(place), size).await?;
                 Ok(opened(cursor, false, place))
             }
-            Stage::Expired => {
-                // The pass began before this moment: what expires after it does not matter to the pass.
-                let time = self.time.map_or(DateTime::MIN, |(time, _)| time);
+            Stage::Expired(time) => {
                 Ok(opened(open(expired(&self.store, &self.pool, time), size).await?, true, 0))
             }
         }
@@ -213,7 +211,7 @@ impl Source {
             let Some(mut open) = self.open(size, now).await? else {
                 return Ok(Answer { codes: Vec::new(), free: true, empty_since: Some(now) });
             };
-            let Looked { codes, met, more } = match read(&mut open.cursor, known).await {
+            let Looked { codes, met, more } = match read(&mut open.cursor, &self.pool, known).await {
                 // A cursor does not outlive its server being primary; the database may be well all the same.
                 Err(_) if was_open => continue,
                 read => read?,
@@ -222,17 +220,20 @@ impl Source {
             self.met |= met;
             let free = !open.expired;
             let ended = !more && open.expired;
-            self.stage = if more {
-                open.given += codes.len();
-                Stage::Open(Box::new(open))
-            } else if free && open.place == 0 {
-                Stage::Expired
-            } else {
-                if free {
-                    // Behind the last free code: the place was too far away.
-                    self.spread = (open.place / 2).max(1);
+            self.stage = match self.time {
+                _ if more => {
+                    open.given += codes.len();
+                    Stage::Open(Box::new(open))
                 }
-                Stage::Free(0)
+                // What expires after the pass has begun does not matter to the pass.
+                Some((time, _)) if free && open.place == 0 => Stage::Expired(time),
+                _ => {
+                    if free {
+                        // Behind the last free code: the place was too far away.
+                        self.spread = (open.place / 2).max(1);
+                    }
+                    Stage::Free(0)
+                }
             };
             if ended && !self.found && !self.met {
                 self.calm_down().await?;
@@ -255,14 +256,13 @@ struct Looked {
     more: bool,
 }
 
-async fn read(cursor: &mut RawBatchCursor, known: &HashSet<Code>) -> Result<Looked> {
+async fn read(cursor: &mut RawBatchCursor, pool: &Pool, known: &HashSet<Code>) -> Result<Looked> {
     let mut looked = Looked { codes: Vec::new(), met: false, more: false };
     let Some(answer) = cursor.next().await else { return Ok(looked) };
     let answer = answer.map_err(failed)?;
     for document in answer.doc_slices().map_err(failed)? {
-        let document = document.ok().and_then(|value| value.as_document()).ok_or_else(corrupt)?;
-        let code = document.get_document("_id").and_then(|id| id.get_str("code")).map_err(|_| corrupt())?;
-        let code = Code::from_stored(code);
+        let document = document.ok().and_then(|value| value.as_document());
+        let Some(code) = document.and_then(|document| code_of(document, pool)) else { continue };
         if known.contains(&code) {
             looked.met = true;
         } else {
@@ -272,6 +272,18 @@ async fn read(cursor: &mut RawBatchCursor, known: &HashSet<Code>) -> Result<Look
     let more = answer.as_raw_document().get_document("cursor").and_then(|cursor| cursor.get_i64("id"));
     looked.more = more.is_ok_and(|id| id != 0);
     Ok(looked)
+}
+
+/// The code of a candidate. None if its `_id` is not made as ours are: no claim could ever name it.
+fn code_of(document: &RawDocument, pool: &Pool) -> Option<Code> {
+    let mut fields = document.get_document("_id").ok()?.iter();
+    let (first, campaign) = fields.next()?.ok()?;
+    let (second, code) = fields.next()?.ok()?;
+    let ours = first == "campaign_id"
+        && campaign.as_str() == Some(pool.campaign.as_str())
+        && second == "code"
+        && fields.next().is_none();
+    code.as_str().filter(|_| ours).map(Code::from_stored)
 }
 
 async fn open(find: Find<'_, Document>, size: usize) -> Result<RawBatchCursor> {

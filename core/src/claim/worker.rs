@@ -30,6 +30,8 @@ const BATCH: usize = 1_000;
 const SHARE: usize = 250;
 /// How many tasks lie between an answer and the next call of the caller who gets it, at the most.
 const HOPS: usize = 3;
+/// A task that panics is a mistake of ours, and what it knew is lost: so is the worker.
+const NO_PANIC: &str = "a task does not panic";
 /// How long a window is worth something while nobody asks, and a worker lives on.
 const IDLE: Duration = Duration::from_secs(5);
 
@@ -37,7 +39,7 @@ const IDLE: Duration = Duration::from_secs(5);
 pub(super) struct Demand {
     pub(super) holder: Holder,
     pub(super) want: usize,
-    pub(super) reply: oneshot::Sender<Result<Claim>>,
+    pub(super) reply: oneshot::Sender<Claim>,
 }
 
 /// A demand that is being served.
@@ -45,9 +47,11 @@ struct Open {
     demand: Demand,
     /// How many candidates it still needs.
     missing: usize,
-    /// How many candidates are in batches for it.
+    /// How many candidates are in batches for it. It ends only when there are none.
     flying: usize,
     won: Vec<Code>,
+    /// A batch of it has failed, or the pool could not be looked at.
+    error: Option<Error>,
     /// A moment of the server's clock before the first of its batches.
     time: Option<DateTime>,
     /// When it came, in the numbering of [`Worker::now`].
@@ -67,6 +71,8 @@ pub(super) struct Worker {
     open: HashMap<u64, Open>,
     /// The open demands with candidates missing, in the order of their turn.
     waiting: VecDeque<u64>,
+    /// How many candidates they miss in all.
+    missing: usize,
     window: VecDeque<Code>,
     /// The number of free candidates in it, for everybody to see.
     ahead: Arc<AtomicUsize>,
@@ -111,6 +117,7 @@ impl Worker {
             demands,
             open: HashMap::new(),
             waiting: VecDeque::new(),
+            missing: 0,
             window: VecDeque::new(),
             ahead,
             window_free: true,
@@ -132,14 +139,16 @@ impl Worker {
     /// Works until nobody has wanted anything for a while, or nobody can any more.
     pub(super) async fn run(mut self) {
         loop {
+            // What is dropped with a task that runs is a command half way.
+            let idle = self.open.is_empty() && self.tasks.is_empty();
             tokio::select! {
                 demand = self.demands.recv() => match demand {
                     Some(demand) => self.admit(demand),
-                    None if self.open.is_empty() => return,
+                    None if idle => return,
                     None => self.next_event().await,
                 },
-                Some(event) = self.tasks.join_next() => self.handle(event.expect("a task does not panic")),
-                () = tokio::time::sleep(IDLE), if self.open.is_empty() => {
+                Some(event) = self.tasks.join_next() => self.handle(event.expect(NO_PANIC)),
+                () = tokio::time::sleep(IDLE), if idle => {
                     self.demands.close();
                 }
             }
@@ -158,22 +167,23 @@ impl Worker {
             while let Ok(demand) = self.demands.try_recv() {
                 self.admit(demand);
             }
-            while let Some(Ok(event)) = self.tasks.try_join_next() {
-                self.handle(event);
+            while let Some(event) = self.tasks.try_join_next() {
+                self.handle(event.expect(NO_PANIC));
             }
         }
     }
 
     async fn next_event(&mut self) {
         if let Some(event) = self.tasks.join_next().await {
-            self.handle(event.expect("a task does not panic"));
+            self.handle(event.expect(NO_PANIC));
         }
     }
 
     fn admit(&mut self, demand: Demand) {
         self.now += 1;
         let (missing, time) = (demand.want, demand.holder.date);
-        let open = Open { missing, flying: 0, won: Vec::new(), time, since: self.now, demand };
+        self.missing += missing;
+        let open = Open { missing, flying: 0, won: Vec::new(), error: None, time, since: self.now, demand };
         self.open.insert(self.now, open);
         self.waiting.push_back(self.now);
         self.dry = false;
@@ -197,16 +207,14 @@ impl Worker {
         }
     }
 
-    /// Lets go of callers who have left before anything was sent for them.
+    /// Sends nothing more for callers who have left.
     fn forget_the_gone(&mut self) {
-        self.waiting.retain(|number| {
-            let open = &self.open[number];
-            let gone = open.demand.reply.is_closed() && open.flying == 0 && open.won.is_empty();
-            if gone {
-                self.open.remove(number);
-            }
-            !gone
-        });
+        let (gone, waiting): (Vec<u64>, Vec<u64>) =
+            self.waiting.iter().partition(|number| self.open[number].demand.reply.is_closed());
+        if !gone.is_empty() {
+            self.waiting = waiting.into();
+            self.end(gone);
+        }
     }
 
     /// How many codes the next batch takes; None if there is none to send now.
@@ -214,18 +222,12 @@ impl Worker {
         if self.flying == FLYING {
             return None;
         }
-        let missing = self.missing();
         // In equal parts, as many as may fly: the database works on one while it makes another durable.
-        let all = missing + self.known.len() - self.window.len();
+        let all = self.missing + self.known.len() - self.window.len();
         let part = all.div_ceil((all / WORTH).clamp(1, FLYING));
-        let size = missing.min(self.window.len()).min(part);
+        let size = self.missing.min(self.window.len()).min(part);
         let worth = size > 0 && (self.flying == 0 || size >= WORTH);
         worth.then_some(size.min(BATCH))
-    }
-
-    /// How many codes those who wait still need.
-    fn missing(&self) -> usize {
-        self.waiting.iter().map(|number| self.open[number].missing).sum()
     }
 
     /// Deals candidates out to those who wait, in turn: who wants many gets a share, and its next turn later.
@@ -242,6 +244,7 @@ impl Worker {
             let open = self.open.get_mut(&number).expect("who waits is open");
             let codes: Vec<Code> = self.window.drain(..open.missing.min(share).min(room)).collect();
             room -= codes.len();
+            self.missing -= codes.len();
             open.missing -= codes.len();
             open.flying += codes.len();
             open.time = open.time.or(time);
@@ -256,7 +259,7 @@ impl Worker {
     }
 
     fn fetch(&mut self) {
-        let wanted = self.missing();
+        let wanted = self.missing;
         let ahead = self.appetite * FLYING;
         let short = self.window.len() < wanted.max(ahead).min(BATCH * FLYING);
         if !short || self.dry || (self.open.is_empty() && self.window.is_empty()) {
@@ -298,7 +301,7 @@ impl Worker {
                 match answer {
                     Ok(_) if outdated => (),
                     Ok(answer) => self.fill(answer),
-                    Err(error) => self.fail(error),
+                    Err(error) => self.fail(&error),
                 }
             }
         }
@@ -316,29 +319,18 @@ impl Worker {
         for share in shares.into_iter().rev() {
             let Some(open) = self.open.get_mut(&share.demand) else { continue };
             let lost = share.asked - share.codes.len();
-            if lost > 0 && open.missing == 0 {
-                self.waiting.push_front(share.demand);
-            }
-            open.missing += lost;
             open.flying -= share.asked;
             open.won.extend(share.codes);
+            if open.error.is_none() && lost > 0 {
+                if open.missing == 0 {
+                    self.waiting.push_front(share.demand);
+                }
+                open.missing += lost;
+                self.missing += lost;
+            }
             if open.missing == 0 && open.flying == 0 {
                 self.answer(share.demand);
             }
-        }
-    }
-
-    /// Answers with what there is.
-    fn answer(&mut self, number: u64) {
-        if let Some(open) = self.open.remove(&number) {
-            let since = open.time.filter(|_| !open.won.is_empty() || open.demand.holder.date.is_some());
-            // To whoever does not wait any more it cannot be sent: it is dropped, and its codes go back.
-            let _ = open.demand.reply.send(Ok(Claim::new(
-                self.store.clone(),
-                open.demand.holder,
-                open.won,
-                since,
-            )));
         }
     }
 
@@ -346,67 +338,78 @@ impl Worker {
     fn lost_track(&mut self, shares: Vec<Share>, error: &DriverError) {
         self.empty_window();
         for share in shares {
-            let untouched = never_sent(error)
-                && self
-                    .open
-                    .get(&share.demand)
-                    .is_some_and(|open| open.won.is_empty() && open.flying == share.asked);
-            let error = if untouched {
-                database_error("reserving codes", error.clone())
+            let Some(open) = self.open.get_mut(&share.demand) else { continue };
+            open.flying -= share.asked;
+            if never_sent(error) {
+                open.error.get_or_insert_with(|| database_error("reserving codes", error.clone()));
             } else {
-                Error::OutcomeUnknown { reserve_id: share.holder.id, source: cause(error) }
-            };
-            self.refuse(share.demand, error);
+                let reserve_id = share.holder.id;
+                open.error = Some(Error::OutcomeUnknown { reserve_id, source: cause(error) });
+            }
+            self.waiting.retain(|waiting| *waiting != share.demand);
+            self.end(vec![share.demand]);
         }
     }
 
-    fn refuse(&mut self, number: u64, error: Error) {
-        self.waiting.retain(|waiting| *waiting != number);
-        if let Some(open) = self.open.remove(&number) {
-            let _ = open.demand.reply.send(Err(error));
+    /// Looks for no more codes for these, who do not wait any more.
+    fn end(&mut self, numbers: Vec<u64>) {
+        for number in numbers {
+            let Some(open) = self.open.get_mut(&number) else { continue };
+            self.missing -= std::mem::take(&mut open.missing);
+            if open.flying == 0 {
+                self.answer(number);
+            }
         }
+    }
+
+    /// Answers one who has nothing in flight with what there is.
+    fn answer(&mut self, number: u64) {
+        let Some(Open { demand: Demand { holder, reply, .. }, won, error, time, .. }) =
+            self.open.remove(&number)
+        else {
+            return;
+        };
+        let since = time.filter(|_| !won.is_empty() || holder.date.is_some());
+        // To whoever does not wait any more it cannot be sent: it is dropped, and its codes go back.
+        let _ = reply.send(Claim::new(self.store.clone(), holder, won, since, error));
     }
 
     fn fill(&mut self, answer: Answer) {
         if !answer.codes.is_empty() {
             self.window_free = answer.free && (self.window_free || self.window.is_empty());
             self.window_since = Instant::now();
-            self.known.extend(answer.codes.iter().cloned());
             let mut codes = answer.codes;
+            codes.retain(|code| self.known.insert(code.clone()));
             // Where two processes look at the same codes, they should not begin with the same ones.
             codes.shuffle(&mut rand::rng());
             self.window.extend(codes);
             return;
         }
         let Some(pass) = answer.empty_since.filter(|pass| *pass > self.forgot) else { return };
-        if !self.window.is_empty() {
+        // What flies may be lost yet, and then the pool must be looked at again.
+        if !self.window.is_empty() || self.flying > 0 {
             self.dry = true;
             return;
         }
         let (short, later): (Vec<u64>, Vec<u64>) =
             self.waiting.iter().partition(|number| self.open[number].since < pass);
-        // Some of what they have in flight may be lost yet, and then the pool must be looked at again.
-        let (flying, ended): (Vec<u64>, Vec<u64>) =
-            short.into_iter().partition(|number| self.open[number].flying > 0);
         self.dry = later.is_empty();
-        self.waiting = flying.into_iter().chain(later).collect();
-        for number in ended {
-            self.answer(number);
-        }
+        self.waiting = later.into();
+        self.end(short);
     }
 
-    /// The pool cannot be looked at: nobody who waits gets any further.
-    fn fail(&mut self, error: Error) {
-        for number in std::mem::take(&mut self.waiting) {
-            let open = &self.open[&number];
-            let error = if open.won.is_empty() && open.flying == 0 {
-                again(&error)
-            } else {
-                let reserve_id = open.demand.holder.id.clone();
-                Error::OutcomeUnknown { reserve_id, source: Some(Box::new(again(&error))) }
-            };
-            self.refuse(number, error);
+    /// The pool cannot be looked at: nobody who waits gets any further than what is in the window.
+    fn fail(&mut self, error: &Error) {
+        if !self.window.is_empty() {
+            self.dry = true;
+            return;
         }
+        let waiting: Vec<u64> = self.waiting.drain(..).collect();
+        for number in &waiting {
+            let open = self.open.get_mut(number).expect("who waits is open");
+            open.error.get_or_insert_with(|| again(error));
+        }
+        self.end(waiting);
     }
 
     fn empty_window(&mut self) {

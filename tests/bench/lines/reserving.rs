@@ -63,7 +63,7 @@ impl Bench {
         let (mut ours, mut floors, mut floor_alike) = (Vec::new(), Vec::new(), Vec::new());
         for _ in 0..ROUNDS {
             let ground = Ground::full(&self.mongod, (FLOORS.len() + 1) * FLOOR).await;
-            floors.push(ground.floor(FLOOR).await);
+            floors.push(ground.floor_behind(0, FLOOR).await);
             ground.settle().await;
             floor_alike.push(ground.update_many(alike, FLOORS.len() * FLOOR, FLOOR).await);
             ground.clear().await;
@@ -238,12 +238,16 @@ impl Bench {
         let mut rounds = Vec::new();
         let mut floors = Vec::new();
         for _ in 0..ROUNDS {
-            let ground = Ground::full(&self.mongod, FLOORS.len() * FLOOR + 4 * PLENTY).await;
-            floors.push(ground.floor(FLOOR).await);
+            // On a ground of its own, and before the floor there: what others have taken would slow it.
+            let ground = Ground::full(&self.mongod, FLOORS.len() * FLOOR + PLENTY).await;
+            let old: Vec<_> =
+                callers.iter().map(|callers| peers::old_reserve(&ground, *callers, 3.0)).collect();
+            floors.push(ground.floor_behind(PLENTY, FLOOR).await);
+            ground.clear().await;
+            let ground = Ground::full(&self.mongod, 4 * PLENTY).await;
             let mut round = Vec::new();
-            for callers in &callers {
-                let ours = self.ours(&ground, 1, &timed_for(*callers, 1, 1.0)).await.rate();
-                round.push((ours, peers::old_reserve(&ground, *callers, 3.0)));
+            for (callers, old) in callers.iter().zip(old) {
+                round.push((self.ours(&ground, 1, &timed_for(*callers, 1, 1.0)).await.rate(), old));
             }
             rounds.push(round);
             ground.clear().await;
