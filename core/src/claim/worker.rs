@@ -193,7 +193,9 @@ impl Worker {
         if !self.window.is_empty() && self.window_since.elapsed() > IDLE {
             self.empty_window();
         }
-        self.forget_the_gone();
+        if self.flying < FLYING {
+            self.forget_the_gone();
+        }
         while let Some(size) = self.next_size() {
             let mut shares = self.deal(size);
             let sent: Vec<Code> = shares.iter().flat_map(|share| share.codes.iter().cloned()).collect();
@@ -209,12 +211,15 @@ impl Worker {
 
     /// Sends nothing more for callers who have left.
     fn forget_the_gone(&mut self) {
-        let (gone, waiting): (Vec<u64>, Vec<u64>) =
-            self.waiting.iter().partition(|number| self.open[number].demand.reply.is_closed());
-        if !gone.is_empty() {
-            self.waiting = waiting.into();
-            self.end(gone);
-        }
+        let mut gone = Vec::new();
+        self.waiting.retain(|number| {
+            let stays = !self.open[number].demand.reply.is_closed();
+            if !stays {
+                gone.push(*number);
+            }
+            stays
+        });
+        self.end(gone);
     }
 
     /// How many codes the next batch takes; None if there is none to send now.
