@@ -2,8 +2,8 @@
 //!
 //! A pool is the codes of one campaign and type. All callers of a process that want codes of one pool are
 //! served together by one [worker](worker), which
-//! 1. keeps a [window] of [candidate](candidates) `_id`s, fetched ahead, from a place of the pool where other processes
-//!    are not;
+//! 1. keeps a [window] of [candidate](candidates) `_id`s, fetched ahead, from a place of the pool where
+//!    other processes are not;
 //! 2. takes what is waiting into a [batch]: one command that reserves candidates for many callers, each
 //!    guarded by "still available", so that the database decides who wins each code; several batches fly at
 //!    once, and none waits for more callers to come;
@@ -22,7 +22,7 @@ use std::collections::HashMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
-use mongodb::bson::{DateTime, doc};
+use mongodb::bson::{DateTime, Document, doc};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::document;
@@ -39,6 +39,13 @@ pub(crate) use candidates::available;
 pub(crate) struct Pool {
     pub(crate) campaign: CampaignId,
     pub(crate) code_type: CodeType,
+}
+
+impl Pool {
+    /// What all its codes have in common, in the order of the status index.
+    pub(crate) fn filter(&self) -> Document {
+        doc! { "_id.campaign_id": self.campaign.as_str(), "type": self.code_type.as_str() }
+    }
 }
 
 /// In whose name codes are claimed.

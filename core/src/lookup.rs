@@ -44,7 +44,7 @@ impl Counts {
 pub(crate) async fn count(store: &Store, pool: &Pool) -> Result<Counts> {
     let moment = store.readable_moment().await?;
     let of = |status: Document| {
-        let mut codes = doc! { "_id.campaign_id": pool.campaign.as_str(), "type": pool.code_type.as_str() };
+        let mut codes = pool.filter();
         codes.extend(status);
         count_at(store, codes, &moment)
     };

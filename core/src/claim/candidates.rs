@@ -21,12 +21,7 @@ pub(crate) async fn available(store: &Store, pool: &Pool, most: u32) -> Result<u
 
 /// The free codes, by their place in the index alone: what is skipped is not read.
 pub(super) fn free<'a>(store: &'a Store, pool: &Pool) -> Find<'a, Document> {
-    let first = doc! {
-        "_id.campaign_id": pool.campaign.as_str(),
-        "type": pool.code_type.as_str(),
-        "date.reserved": Bson::Null,
-        "date.assigned": Bson::Null,
-    };
+    let first = document::free(pool.filter());
     let mut last = first.clone();
     last.insert("date.assigned", Bson::MinKey);
     candidates(store, doc! {}).min(first).max(last)
@@ -43,9 +38,8 @@ async fn count(store: &Store, pool: &Pool, most: u32) -> Result<u32> {
     if free == most {
         return Ok(most);
     }
-    let in_pool = doc! { "_id.campaign_id": pool.campaign.as_str(), "type": pool.code_type.as_str() };
     let stages = [
-        doc! { "$match": document::expired_at(in_pool, store.server_time().await?, store.ttl) },
+        doc! { "$match": document::expired_at(pool.filter(), store.server_time().await?, store.ttl) },
         doc! { "$limit": i64::from(most - free) },
         doc! { "$count": "expired" },
     ];
@@ -65,18 +59,13 @@ async fn count(store: &Store, pool: &Pool, most: u32) -> Result<u32> {
 
 /// The codes whose reservation had expired at that moment of the server's clock.
 pub(super) fn expired<'a>(store: &'a Store, pool: &Pool, now: DateTime) -> Find<'a, Document> {
-    let in_pool = doc! { "_id.campaign_id": pool.campaign.as_str(), "type": pool.code_type.as_str() };
-    candidates(store, document::expired_at(in_pool, now, store.ttl))
+    candidates(store, document::expired_at(pool.filter(), now, store.ttl))
 }
 
 /// The date of the oldest reservation in the pool.
 pub(super) async fn first_reserved(store: &Store, pool: &Pool) -> Result<Option<DateTime>> {
-    let reserved = doc! {
-        "_id.campaign_id": pool.campaign.as_str(),
-        "type": pool.code_type.as_str(),
-        "date.reserved": { "$type": "date" },
-        "date.assigned": Bson::Null,
-    };
+    let mut reserved = document::unassigned(pool.filter());
+    reserved.insert("date.reserved", doc! { "$type": "date" });
     // The index has the newest first.
     let oldest_first = doc! { "_id.campaign_id": 1, "type": -1, "date.reserved": 1, "date.assigned": 1 };
     let found = candidates(store, reserved)

@@ -435,7 +435,6 @@ impl Worker {
 fn again(error: &Error) -> Error {
     match error {
         Error::Unavailable { reason, .. } => Error::Unavailable { reason: reason.clone(), source: None },
-        Error::CorruptData { what } => Error::CorruptData { what: what.clone() },
         other => Error::Internal { reason: other.to_string(), source: None },
     }
 }
