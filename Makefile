@@ -24,7 +24,7 @@ test: tools ## every test, against a real MongoDB that they start
 
 bench: bench-tools ## speed beside what is replaced, as ratios; LINE=import runs one line; needs Node.js and time
 	npm ci --silent --prefix tests/bench/old
-	cargo build --release --workspace
+	cargo build --release --workspace --bin bench
 	$(TARGET)/release/bench $(LINE)
 
 bench-readme: ## puts what make bench has measured into the README
