@@ -44,7 +44,9 @@ pub mod keys;
 pub mod mongod;
 pub mod old_service;
 pub mod sample;
+mod server;
 pub mod supervised;
+mod wire;
 
 pub use host::Host;
 pub use keys::Keys;
