@@ -35,6 +35,7 @@
 //! | [`host`] | the HTTP host as a child process |
 //! | [`keys`] | RSA key pairs and tokens |
 //! | [`old_service`] | the deployed service's algorithms, as a neighbour and as the one to beat |
+//! | [`proxy`] | breaking the network between clients and one member, command by command |
 //! | [`sample`] | random codes, and CSV files of them |
 //! | [`supervised`] | child processes that end with the test process |
 
@@ -43,6 +44,7 @@ pub mod host;
 pub mod keys;
 pub mod mongod;
 pub mod old_service;
+pub mod proxy;
 pub mod sample;
 mod server;
 pub mod supervised;
@@ -52,6 +54,7 @@ pub use host::Host;
 pub use keys::Keys;
 pub use mongod::{Database, Mongod, database, fresh_database};
 pub use old_service::OldService;
+pub use proxy::Proxy;
 
 /// The Rust examples of the pages compile.
 #[cfg(doctest)]

@@ -8,6 +8,7 @@ use std::net::{Ipv4Addr, SocketAddr, TcpStream};
 use std::time::Duration;
 
 use mongodb::bson::{Document, RawDocument};
+use tokio::io::{AsyncRead, AsyncReadExt};
 
 /// Length, request id, response to, and operation: four numbers of four bytes.
 const HEADER: usize = 16;
@@ -24,6 +25,15 @@ const LONGEST: usize = 48_000_000;
 pub(crate) struct Message(Vec<u8>);
 
 impl Message {
+    /// The next message of a connection.
+    pub(crate) async fn read(from: &mut (impl AsyncRead + Unpin)) -> io::Result<Message> {
+        let mut length = [0; 4];
+        from.read_exact(&mut length).await?;
+        let mut message = Message::of_length(length)?;
+        from.read_exact(&mut message.0[4..]).await?;
+        Ok(message)
+    }
+
     fn read_blocking(from: &mut impl Read) -> io::Result<Message> {
         let mut length = [0; 4];
         from.read_exact(&mut length)?;
@@ -59,9 +69,24 @@ impl Message {
         &self.0
     }
 
+    pub(crate) fn request_id(&self) -> i32 {
+        self.number(4)
+    }
+
+    /// The request that this message answers.
+    pub(crate) fn response_to(&self) -> i32 {
+        self.number(8)
+    }
+
     fn number(&self, at: usize) -> i32 {
         let bytes = self.0[at..at + 4].try_into().expect("a header is long enough");
         i32::from_le_bytes(bytes)
+    }
+
+    /// The command's name, and the collection if its value is one.
+    pub(crate) fn command(&self) -> Option<(&str, Option<&str>)> {
+        let (name, value) = self.document()?.iter().next()?.ok()?;
+        Some((name.as_str(), value.as_str()))
     }
 
     /// The command or reply without the sequences of documents that may stand beside it.
@@ -72,6 +97,12 @@ impl Message {
         let document = &self.0[BEFORE_COMMAND..];
         let length = i32::from_le_bytes(document.get(..4)?.try_into().ok()?);
         RawDocument::from_bytes(document.get(..usize::try_from(length).ok()?)?).ok()
+    }
+
+    /// Whether a member of a replica set begins a connection so: its `hello` says that it is one.
+    pub(crate) fn is_hello_of_member(&self) -> bool {
+        const WORD: &[u8] = b"internalClient\0";
+        self.0.windows(WORD.len()).any(|window| window == WORD)
     }
 }
 
@@ -91,4 +122,36 @@ pub(crate) fn ask(port: u16, command: &Document, limit: Duration) -> io::Result<
     // A write that a majority has not confirmed says so beside its success.
     let is_done = reply.get_f64("ok").is_ok_and(|ok| ok == 1.0) && !reply.contains_key("writeConcernError");
     if is_done { Ok(reply) } else { Err(io::Error::other(reply.to_string())) }
+}
+
+#[cfg(test)]
+mod tests {
+    use mongodb::bson::doc;
+
+    use super::*;
+
+    fn message(command: &Document) -> Message {
+        Message::of_command(command).expect("a small document")
+    }
+
+    #[test]
+    fn a_command_is_known_by_its_first_field() {
+        let update = message(&doc! { "update": "codes", "find": "other" });
+        assert_eq!(update.command(), Some(("update", Some("codes"))));
+        assert_eq!(message(&doc! { "ping": 1 }).command(), Some(("ping", None)));
+    }
+
+    #[test]
+    fn a_command_is_known_with_a_sequence_of_documents_behind_it() {
+        let mut update = message(&doc! { "update": "codes" });
+        update.0.extend(b"\x01sequence");
+        assert_eq!(update.command(), Some(("update", Some("codes"))));
+    }
+
+    #[test]
+    fn a_member_is_known_by_its_hello() {
+        let member = doc! { "hello": 1, "internalClient": { "minWireVersion": 0, "maxWireVersion": 17 } };
+        assert!(message(&member).is_hello_of_member());
+        assert!(!message(&doc! { "hello": 1, "client": {} }).is_hello_of_member());
+    }
 }
