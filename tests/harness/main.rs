@@ -2,6 +2,8 @@
 
 mod host;
 mod old_service;
+mod proxy;
+mod replica_set;
 
 use std::io::{BufRead, BufReader, Read};
 use std::path::PathBuf;

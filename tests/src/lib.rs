@@ -23,8 +23,9 @@
 //! `test.uri` is the connection string for the code under test; `test.db` looks past it.
 //!
 //! Tests run in parallel, so nothing may be shared but the server. A test that stops the server or turns on
-//! a fail point starts its own with [`Mongod::start`]. Nothing waits for luck: move time by writing dates,
-//! and wait for a fact with [`supervised::wait_until`].
+//! a fail point starts its own with [`Mongod::start`], and one about elections or a broken network takes a
+//! [`ReplicaSet`]. Nothing waits for luck: move time by writing dates, and wait for a fact with
+//! [`supervised::wait_until`].
 //!
 //! # What is here
 //!
@@ -36,6 +37,7 @@
 //! | [`keys`] | RSA key pairs and tokens |
 //! | [`old_service`] | the deployed service's algorithms, as a neighbour and as the one to beat |
 //! | [`proxy`] | breaking the network between clients and one member, command by command |
+//! | [`replica_set`] | three members: elections, dead and paused servers |
 //! | [`sample`] | random codes, and CSV files of them |
 //! | [`supervised`] | child processes that end with the test process |
 
@@ -44,7 +46,9 @@ pub mod host;
 pub mod keys;
 pub mod mongod;
 pub mod old_service;
+mod proc;
 pub mod proxy;
+pub mod replica_set;
 pub mod sample;
 mod server;
 pub mod supervised;
@@ -55,6 +59,7 @@ pub use keys::Keys;
 pub use mongod::{Database, Mongod, database, fresh_database};
 pub use old_service::OldService;
 pub use proxy::Proxy;
+pub use replica_set::ReplicaSet;
 
 /// The Rust examples of the pages compile.
 #[cfg(doctest)]

@@ -8,7 +8,8 @@ use std::time::{Duration, Instant};
 
 use mongodb::bson::{Document, doc};
 
-use crate::supervised::Supervised;
+use crate::proc::is_stopped;
+use crate::supervised::{Supervised, wait_until};
 use crate::{binary, mongod, wire};
 
 /// For everything that takes seconds on an idle machine.
@@ -66,6 +67,34 @@ impl Server {
         self.process.kill();
     }
 
+    /// Stops the process where it stands; its connections stay open.
+    pub(crate) fn pause(&mut self) {
+        let pid = self.pid();
+        self.process.signal("STOP");
+        wait_until("the server stands still", PATIENCE, || is_stopped(pid));
+    }
+
+    /// Lets a paused process go on.
+    pub(crate) fn resume(&mut self) {
+        let pid = self.pid();
+        self.process.signal("CONT");
+        wait_until("the server goes on", PATIENCE, || !is_stopped(pid));
+    }
+
+    /// Lets the server run, whatever was done to it.
+    pub(crate) fn mend(&mut self) {
+        if self.process.ended() {
+            self.start_again();
+        } else {
+            self.resume();
+        }
+    }
+
+    /// Neither killed nor paused.
+    pub(crate) fn is_running(&self) -> bool {
+        !self.process.ended() && !is_stopped(self.pid())
+    }
+
     /// Runs a command on the database `admin`.
     pub(crate) fn ask(&self, command: &Document) -> io::Result<Document> {
         wire::ask(self.port, command, PATIENCE)
@@ -87,6 +116,9 @@ impl Server {
         let mut command = Command::new(program);
         command.args(["--replSet", "rs0", "--bind_ip", "127.0.0.1", "--nounixsocket"]);
         command.args(["--setParameter", "enableTestCommands=1"]);
+        // A member that reads from one that stands still looks for another soon, or no majority confirms a write.
+        command.args(["--setParameter", "oplogNetworkTimeoutBufferSeconds=1"]);
+        command.args(["--setParameter", "oplogFetcherSteadyStateMaxFetcherRestarts=0"]);
         if let Some(cache) = cache {
             command.arg("--wiredTigerCacheSizeGB").arg(cache.to_string());
         }

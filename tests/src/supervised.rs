@@ -18,6 +18,9 @@ use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+pub use crate::proc::is_running;
+use crate::proc::parent_of;
+
 /// How long the script may take for one order: only the machine's load can make it slow.
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -261,20 +264,6 @@ fn read_lines(
 
 fn lock(heard: &Mutex<Heard>) -> std::sync::MutexGuard<'_, Heard> {
     heard.lock().expect("nobody panics while holding the lines")
-}
-
-/// Whether a process with this id runs. One that has ended and only waits to be collected does not.
-pub fn is_running(pid: u32) -> bool {
-    parent_of(pid).is_some()
-}
-
-/// The parent of a process that runs.
-fn parent_of(pid: u32) -> Option<u32> {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).ok()?;
-    // The name in brackets may hold anything, so the fields are those behind the last bracket.
-    let mut fields = stat.rsplit_once(')')?.1.split_whitespace();
-    let has_ended = matches!(fields.next()?, "Z" | "X");
-    if has_ended { None } else { fields.next()?.parse().ok() }
 }
 
 /// Asks `done` again and again until it says yes.
