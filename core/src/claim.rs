@@ -7,7 +7,8 @@
 //! 2. takes what is waiting into a [batch]: one command that reserves candidates for many callers, each
 //!    guarded by "still available", so that the database decides who wins each code; several batches fly at
 //!    once, and none waits for more callers to come;
-//! 3. counts as won what the command's total confirms, or, when it is short, what a read-back finds;
+//! 3. counts as won what the command's total confirms, or, when it is short, what a read-back finds; a batch
+//!    whose reply is lost is [looked for](resolve), so that its callers need not be told that nobody knows;
 //! 4. tries again for those who lost, until each has what it asked for or the pool was seen empty after it
 //!    asked.
 //!
@@ -15,12 +16,14 @@
 
 mod batch;
 mod candidates;
+mod resolve;
 mod window;
 mod worker;
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use mongodb::bson::{DateTime, Document, doc};
 use tokio::sync::{mpsc, oneshot};
@@ -29,10 +32,13 @@ use crate::document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::store::{Store, database_error};
-use crate::task::in_the_background;
+use crate::task::{SHORT, Within, in_the_background, patiently};
 use worker::{Demand, Worker};
 
 pub(crate) use candidates::available;
+
+/// For how long a batch can take effect after it has left.
+pub(crate) const LONGEST: Duration = batch::BEGINS.saturating_add(batch::RUNS);
 
 /// Where a claim takes codes from.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -54,6 +60,38 @@ pub(crate) struct Holder {
     pub(crate) id: ReserveId,
     /// The date that the ledger gave this attempt; None: the server's time of the update.
     pub(crate) date: Option<DateTime>,
+    /// Until when codes may be claimed for it.
+    pub(crate) lease: Lease,
+}
+
+impl Holder {
+    /// A new id that nobody else knows.
+    pub(crate) fn new() -> Self {
+        Holder { id: ReserveId::random(), date: None, lease: Lease::until(DateTime::MAX) }
+    }
+}
+
+/// Until when an attempt may claim codes, by the server's clock. Whoever owns the attempt puts that off while
+/// it works.
+#[derive(Debug, Clone)]
+pub(crate) struct Lease(Arc<AtomicI64>);
+
+impl Lease {
+    pub(crate) fn until(end: DateTime) -> Self {
+        Lease(Arc::new(AtomicI64::new(end.timestamp_millis())))
+    }
+
+    pub(crate) fn put_off(&self, end: DateTime) {
+        self.0.store(end.timestamp_millis(), Ordering::Relaxed);
+    }
+
+    fn end(&self) -> DateTime {
+        DateTime::from_millis(self.0.load(Ordering::Relaxed))
+    }
+
+    fn is_over(&self, now: DateTime) -> bool {
+        self.end() <= now
+    }
 }
 
 /// What a claim got: at most what was asked, fewer only if the pool was seen empty.
@@ -111,8 +149,8 @@ impl Claim {
 impl Drop for Claim {
     fn drop(&mut self) {
         if let Some((store, holder)) = self.giver.take() {
-            // Best effort: what cannot be given back now is available again when it expires.
-            in_the_background(async move { drop(give_back(&store, &holder).await) });
+            // What cannot be given back for so long is available again when it expires.
+            in_the_background(async move { drop(give_back(&store, &holder, UNSEEN).await) });
         }
     }
 }
@@ -180,16 +218,19 @@ impl Claims {
     }
 }
 
-/// Gives back every code that the holder still holds.
-pub(crate) async fn give_back(store: &Store, holder: &Holder) -> Result<()> {
+/// For how long to try to give codes back when nobody waits for it.
+const UNSEEN: Duration = Duration::from_secs(600);
+
+/// Gives back every code that the holder still holds, and tries again for so long. Nothing of its claims may
+/// be on its way any more.
+pub(crate) async fn give_back(store: &Store, holder: &Holder, patience: Duration) -> Result<()> {
     let mut filter = document::held(doc! {}, &holder.id);
     if let Some(date) = holder.date {
         filter.insert("date.reserved", date);
     }
-    store
-        .codes
-        .update_many(filter, document::released())
-        .await
-        .map_err(|e| database_error("giving codes back", e))?;
-    Ok(())
+    let give_back = || async {
+        let done = store.codes.update_many(filter.clone(), document::released()).within(SHORT).await;
+        done.map_err(|e| database_error("giving codes back", e))
+    };
+    patiently(patience, give_back).await.map(|_| ())
 }

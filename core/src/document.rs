@@ -91,6 +91,17 @@ pub(crate) fn available(mut filter: Document, ttl: Duration) -> Document {
     filter
 }
 
+/// Adds to `filter` that a command has begun before a moment of the server's clock: later it finds nothing.
+pub(crate) fn begun_before(mut filter: Document, moment: DateTime) -> Document {
+    filter.insert("$expr", doc! { "$lt": ["$$NOW", moment] });
+    filter
+}
+
+/// A moment of the server's clock, so much later.
+pub(crate) fn later(moment: DateTime, by: Duration) -> DateTime {
+    DateTime::from_millis(moment.timestamp_millis().saturating_add(millis(by)))
+}
+
 /// Adds to `filter` that a code is held under `id` (see [`StoredCode::held_under`]).
 pub(crate) fn held(mut filter: Document, id: &ReserveId) -> Document {
     filter.insert("reserveId", id.as_str());

@@ -45,9 +45,9 @@ pub enum Error {
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
     /// The reserve's write was sent but no answer came: codes may be held under this id.
-    #[error("the outcome of the reserve is unknown: look up its reserveId before reserving again")]
+    #[error("the outcome of the reserve is unknown: recover its reserveId before reserving again")]
     OutcomeUnknown {
-        /// Ask about this id with [`CodeService::reservation`](crate::CodeService::reservation).
+        /// Ask about this id with [`CodeService::recover`](crate::CodeService::recover).
         reserve_id: ReserveId,
         /// What the driver reported, for the log.
         #[source]
@@ -83,7 +83,7 @@ pub enum ErrorKind {
     ReservationExpired,
     /// Back off and repeat the call.
     Unavailable,
-    /// Look the reserveId up before doing anything else.
+    /// Recover the reserveId before doing anything else.
     OutcomeUnknown,
     /// Tell the people who run the database.
     CorruptData,

@@ -1,4 +1,4 @@
-//! The indexes: exactly those of the deployed service on the codes, one on the ledger.
+//! The indexes: exactly those of the deployed service on the codes, two on the ledger.
 
 use std::fmt;
 use std::time::Duration;
@@ -25,6 +25,11 @@ pub(crate) fn by_status() -> Document {
 /// Finding the codes of a reservation.
 fn by_reserve_id() -> Document {
     doc! { "reserveId": -1 }
+}
+
+/// Finding entries of the ledger whose attempts may have left something behind.
+pub(crate) fn by_sweep() -> Document {
+    doc! { "sweep": 1 }
 }
 
 /// What is wrong with an index, and how to mend it.
@@ -61,7 +66,7 @@ struct Wanted<'a> {
     expire_after: Option<Duration>,
 }
 
-fn wanted(store: &Store) -> [Wanted<'_>; 4] {
+fn wanted(store: &Store) -> [Wanted<'_>; 5] {
     let on_codes = |keys, sparse| Wanted { collection: &store.codes, keys, sparse, expire_after: None };
     [
         on_codes(by_code(), false),
@@ -73,6 +78,7 @@ fn wanted(store: &Store) -> [Wanted<'_>; 4] {
             sparse: false,
             expire_after: Some(Duration::ZERO),
         },
+        Wanted { collection: &store.ledger, keys: by_sweep(), sparse: true, expire_after: None },
     ]
 }
 

@@ -2,39 +2,87 @@
 //!
 //! Two processes may be asked for the same id at once, and each may die at any moment. Before an attempt
 //! claims codes it becomes the owner of the id's entry; it may return its codes only after it has marked the
-//! entry `granted` while still its owner and within its lease. Every attempt under one id marks its codes
-//! with a `date.reserved` of its own, which the entry names: codes under the id with another date belong to
-//! an attempt that died, are never returned, and go back.
+//! entry `granted` while still its owner. Every attempt under one id marks its codes with a `date.reserved`
+//! of its own, which the entry names: codes under the id with the date of an earlier attempt belong to one
+//! that died, are never returned, and go back.
 //!
 //! ```text
 //! { _id: reserveId, campaign_id, type, count, state: "claiming" | "granted",
-//!   owner: String, lease: Date, reserved: Date, purge: Date }
+//!   owner: String, lease: Date, reserved: Date, past: [Date]?, sweep: Date?, purge: Date }
 //! ```
+//! `past` are the dates of earlier attempts, and `sweep` is when nothing of theirs, or of this one if its
+//! lease has ended, can happen any more: whatever they hold then is [swept](crate::sweep).
+
+mod joined;
 
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, DateTime, Document, doc};
-use mongodb::options::ReturnDocument;
+use mongodb::options::{Hint, ReturnDocument};
 
-use crate::claim::Pool;
+use crate::claim::{self, Lease, Pool};
 use crate::document::millis;
 use crate::error::{Error, Result};
 use crate::ids::ReserveId;
+use crate::indexes;
+use crate::joined::Joined;
 use crate::store::{Store, database_error};
+use crate::task::{SHORT, Within};
+use joined::{Entering, Granting};
 
-/// How long an attempt may take before another may take over; a reservation shorter than that halves it.
-const LEASE: Duration = Duration::from_secs(10);
+pub(crate) use joined::Entered;
+
+/// How long an attempt may be silent before another may take over; a reservation shorter than that halves it.
+const LEASE: Duration = Duration::from_secs(5);
+/// How often its owner puts the end of the lease off.
+pub(crate) const RENEW: Duration = Duration::from_millis(1_500);
+/// How long after its lease nothing of an attempt can happen any more: clocks of servers may differ a little.
+const GRACE: Duration = claim::LONGEST.saturating_add(Duration::from_secs(1));
 /// How long an entry outlives its reservation, so that the id answers `reservation_expired`.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+/// How many entries one sweep looks at.
+const SWEEP: i64 = 100;
 
-/// One attempt's entry in the ledger, as it stands.
+/// The ledger of one process.
+#[derive(Debug)]
+pub(crate) struct Ledger {
+    store: Store,
+    enter: Joined<Entering, Entered>,
+    grant: Joined<Granting, bool>,
+}
+
+/// What `reserve` asks for under an id.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wish<'a> {
+    pub(crate) id: &'a ReserveId,
+    pub(crate) pool: &'a Pool,
+    pub(crate) count: u32,
+}
+
+/// An attempt that owns the entry of its id.
+#[derive(Debug)]
+pub(crate) struct Owned {
+    pub(crate) id: ReserveId,
+    token: String,
+    /// The date that marks its codes.
+    pub(crate) reserved: DateTime,
+    pub(crate) lease: Lease,
+    /// The dates of the attempts before it.
+    pub(crate) past: Vec<DateTime>,
+}
+
+/// The entry of an id, as it stands.
 #[derive(Debug)]
 pub(crate) struct Entry {
+    pub(crate) id: ReserveId,
     pub(crate) state: State,
     /// The date that marks the codes of the attempt that owns the entry.
     pub(crate) reserved: DateTime,
+    /// The dates of the attempts before it.
+    pub(crate) past: Vec<DateTime>,
     owner: String,
+    parameters: Document,
 }
 
 /// What can be done with an entry.
@@ -50,52 +98,141 @@ pub(crate) enum State {
     Expired,
 }
 
-/// What `reserve` asks for under an id.
-#[derive(Debug)]
-pub(crate) struct Wish<'a> {
-    pub(crate) id: &'a ReserveId,
-    pub(crate) pool: &'a Pool,
-    pub(crate) count: u32,
-}
-
-/// Finds the entry of the id, or makes one that `token` owns.
-///
-/// # Errors
-/// `reservation_mismatch` if the entry is of another campaign, type or count.
-pub(crate) async fn enter(store: &Store, wish: &Wish<'_>, token: &str) -> Result<Entry> {
-    // `$literal`: a campaign that starts with `$` must not be read as the name of a field.
-    let keep = |field: &str, new: Bson| doc! { "$ifNull": [format!("${field}"), new] };
-    let literal = |value: Bson| Bson::Document(doc! { "$literal": value });
-    loop {
-        let entry = store
-            .ledger
-            .find_one_and_update(
-                doc! { "_id": wish.id.as_str() },
-                vec![doc! { "$set": {
-                    "campaign_id": keep("campaign_id", literal(wish.pool.campaign.as_str().into())),
-                    "type": keep("type", literal(wish.pool.code_type.as_str().into())),
-                    "count": keep("count", i64::from(wish.count).into()),
-                    "state": keep("state", "claiming".into()),
-                    "owner": keep("owner", token.into()),
-                    "reserved": keep("reserved", "$$NOW".into()),
-                    "lease": keep("lease", lease_end(store)),
-                    "purge": keep("purge", purge_after(store)),
-                } }],
-            )
-            .upsert(true)
-            .return_document(ReturnDocument::After)
-            .await
-            .map_err(|e| database_error("entering the ledger", e))?
-            .ok_or_else(|| corrupt("answer"))?;
-        wish.must_match(&entry)?;
-        if entry.get_str("owner").ok() == Some(token) {
-            return Entry::parse(&entry, State::Claiming);
-        }
-        // The update cannot tell the time; and an attempt that failed removes its entry, also in between.
-        if let Some(entry) = find(store, wish.id).await? {
-            return Ok(entry);
+impl Ledger {
+    pub(crate) fn new(store: Store) -> Self {
+        let (entering, granting) = (store.clone(), store.clone());
+        Ledger {
+            store,
+            enter: Joined::new("entering the ledger", move |calls| joined::enter(entering.clone(), calls)),
+            grant: Joined::new("granting a reservation", move |calls| joined::grant(granting.clone(), calls)),
         }
     }
+
+    /// Makes an entry of the id that `token` owns, unless there is one.
+    pub(crate) async fn enter(&self, wish: &Wish<'_>, token: &ReserveId) -> Result<Entered> {
+        self.enter.call(Entering::new(wish, token)).await
+    }
+
+    /// The entry of the id as it stands on the primary.
+    pub(crate) async fn find(&self, id: &ReserveId) -> Result<Option<Entry>> {
+        find(&self.store, id).await
+    }
+
+    /// Makes `token` the owner of an abandoned entry, under a date that no attempt before it had. None if
+    /// somebody else was faster.
+    pub(crate) async fn take_over(&self, entry: &Entry, token: &ReserveId) -> Result<Option<Owned>> {
+        let failed = |e| database_error("taking an entry of the ledger over", e);
+        let taken = self
+            .store
+            .ledger
+            .find_one_and_update(
+                doc! { "_id": entry.id.as_str(), "state": "claiming", "owner": &entry.owner },
+                vec![doc! { "$set": {
+                    "owner": token.as_str(),
+                    "past": { "$concatArrays": [{ "$ifNull": ["$past", []] }, ["$reserved"]] },
+                    "reserved": { "$max": ["$$NOW", { "$add": ["$reserved", 1_i64] }] },
+                    "lease": { "$add": ["$$NOW", self.lease()] },
+                    "sweep": { "$add": ["$$NOW", self.sweep()] },
+                    "purge": { "$add": ["$$NOW", self.purge()] },
+                } }],
+            )
+            .return_document(ReturnDocument::After)
+            .within(SHORT)
+            .await
+            .map_err(failed)?;
+        let Some(taken) = taken else { return Ok(None) };
+        let lease = Lease::until(date(&taken, "lease")?);
+        let Entry { id, owner: token, reserved, past, .. } = Entry::parse(taken, State::Claiming)?;
+        Ok(Some(Owned { id, token, reserved, lease, past }))
+    }
+
+    /// Puts the end of the lease off. Whoever has lost the entry finds out when it wants to grant.
+    pub(crate) async fn renew(&self, owned: &Owned) -> Result<()> {
+        let renewed = self
+            .store
+            .ledger
+            .find_one_and_update(
+                owned.filter(),
+                vec![doc! { "$set": {
+                    "lease": { "$add": ["$$NOW", self.lease()] },
+                    "sweep": { "$add": ["$$NOW", self.sweep()] },
+                } }],
+            )
+            .return_document(ReturnDocument::After)
+            .within(SHORT)
+            .await
+            .map_err(|e| database_error("renewing a lease in the ledger", e))?;
+        if let Some(entry) = renewed {
+            owned.lease.put_off(date(&entry, "lease")?);
+        }
+        Ok(())
+    }
+
+    /// Marks the codes of an attempt as granted. False if it does not own the entry any more. May be repeated.
+    pub(crate) async fn grant(&self, owned: &Owned) -> Result<bool> {
+        self.grant.call(Granting::new(owned)).await
+    }
+
+    /// Removes the entry of an attempt that keeps no code: the id is as new again.
+    pub(crate) async fn remove(&self, owned: &Owned) -> Result<()> {
+        let removed = self.store.ledger.delete_one(owned.filter()).within(SHORT).await;
+        removed.map(|_| ()).map_err(|e| database_error("removing an entry of the ledger", e))
+    }
+
+    /// Ends the lease of an attempt that failed: the next caller need not wait for it.
+    pub(crate) async fn abandon(&self, id: &ReserveId, token: &ReserveId) -> Result<()> {
+        let owned = doc! { "_id": id.as_str(), "owner": token.as_str(), "state": "claiming" };
+        let ended = doc! { "$currentDate": { "lease": true } };
+        let ended = self.store.ledger.update_one(owned, ended).within(SHORT).await;
+        ended.map(|_| ()).map_err(|e| database_error("ending a lease in the ledger", e))
+    }
+
+    /// Entries whose attempts, but for a granted one, can do nothing more.
+    pub(crate) async fn due(&self) -> Result<Vec<Entry>> {
+        let failed = |e| database_error("looking for dead attempts in the ledger", e);
+        let now = self.store.server_time().await?;
+        let due = self
+            .store
+            .ledger
+            .find(doc! { "sweep": { "$lte": now } })
+            .hint(Hint::Keys(indexes::by_sweep()))
+            .limit(SWEEP)
+            .within(SHORT)
+            .await
+            .map_err(failed)?;
+        let due: Vec<Document> = due.try_collect().within(SHORT).await.map_err(failed)?;
+        due.into_iter()
+            .map(|entry| {
+                let granted = entry.get_str("state").ok() == Some("granted");
+                Entry::parse(entry, if granted { State::Granted } else { State::Abandoned })
+            })
+            .collect()
+    }
+
+    /// Nothing is left of the attempts before the granted one.
+    pub(crate) async fn swept(&self, entry: &Entry) -> Result<()> {
+        let granted = doc! { "_id": entry.id.as_str(), "state": "granted", "reserved": entry.reserved };
+        let swept = doc! { "$unset": { "sweep": "", "past": "" } };
+        let swept = self.store.ledger.update_one(granted, swept).within(SHORT).await;
+        swept.map(|_| ()).map_err(|e| database_error("ending a sweep of the ledger", e))
+    }
+
+    fn lease(&self) -> i64 {
+        millis(lease(&self.store))
+    }
+
+    fn sweep(&self) -> i64 {
+        millis(lease(&self.store) + GRACE)
+    }
+
+    fn purge(&self) -> i64 {
+        millis(self.store.ttl + KEEP)
+    }
+}
+
+/// How long an attempt may be silent.
+fn lease(store: &Store) -> Duration {
+    LEASE.min(store.ttl / 2)
 }
 
 /// The entry of the id as it stands on the primary.
@@ -104,113 +241,63 @@ pub(crate) async fn find(store: &Store, id: &ReserveId) -> Result<Option<Entry>>
     let mut cursor = store
         .ledger
         .aggregate([doc! { "$match": { "_id": id.as_str() } }, doc! { "$set": { "now": "$$NOW" } }])
+        .within(SHORT)
         .await
         .map_err(failed)?;
-    let Some(entry) = cursor.try_next().await.map_err(failed)? else { return Ok(None) };
-    let date = |field: &str| entry.get_datetime(field).copied().map_err(|_| corrupt(field));
-    let (now, reserved) = (date("now")?, date("reserved")?);
+    let Some(entry) = cursor.try_next().within(SHORT).await.map_err(failed)? else { return Ok(None) };
+    let (now, reserved) = (date(&entry, "now")?, date(&entry, "reserved")?);
     let expired = reserved.to_system_time() + store.ttl <= now.to_system_time();
     let state = match entry.get_str("state") {
         Ok("granted") if expired => State::Expired,
         Ok("granted") => State::Granted,
-        Ok("claiming") if date("lease")? <= now => State::Abandoned,
+        Ok("claiming") if date(&entry, "lease")? <= now => State::Abandoned,
         Ok("claiming") => State::Claiming,
         Ok(_) | Err(_) => return Err(corrupt("state")),
     };
-    Entry::parse(&entry, state).map(Some)
+    Entry::parse(entry, state).map(Some)
 }
 
-/// Makes `token` the owner of an abandoned entry, under a date that no attempt before it had.
-///
-/// Nothing happens if somebody else was faster; `enter` again to see who owns it.
-pub(crate) async fn take_over(store: &Store, id: &ReserveId, abandoned: &Entry, token: &str) -> Result<()> {
-    let later = doc! { "$max": ["$$NOW", { "$add": ["$reserved", 1_i64] }] };
-    store
-        .ledger
-        .update_one(
-            doc! { "_id": id.as_str(), "state": "claiming", "owner": &abandoned.owner },
-            vec![doc! { "$set": {
-                "owner": token, "reserved": later, "lease": lease_end(store), "purge": purge_after(store),
-            } }],
-        )
-        .await
-        .map_err(|e| database_error("taking an entry of the ledger over", e))?;
-    Ok(())
-}
-
-/// Marks the codes of `token`'s attempt as granted. False if it is not the owner any more, or too late.
-pub(crate) async fn grant(store: &Store, id: &ReserveId, token: &str) -> mongodb::error::Result<bool> {
-    let done = store
-        .ledger
-        .update_one(
-            doc! { "_id": id.as_str(), "owner": token, "$expr": { "$gt": ["$lease", "$$NOW"] } },
-            doc! { "$set": { "state": "granted" } },
-        )
-        .await?;
-    Ok(done.matched_count == 1)
-}
-
-/// Removes the entry of `token`'s attempt, which keeps no code: the id is as new again.
-pub(crate) async fn remove(store: &Store, id: &ReserveId, token: &str) -> Result<()> {
-    store
-        .ledger
-        .delete_one(doc! { "_id": id.as_str(), "owner": token, "state": "claiming" })
-        .await
-        .map_err(|e| database_error("removing an entry of the ledger", e))?;
-    Ok(())
-}
-
-/// Ends the lease of `token`'s attempt, which failed: the next caller need not wait for it.
-pub(crate) async fn abandon(store: &Store, id: &ReserveId, token: &str) -> Result<()> {
-    store
-        .ledger
-        .update_one(
-            doc! { "_id": id.as_str(), "owner": token, "state": "claiming" },
-            doc! { "$currentDate": { "lease": true } },
-        )
-        .await
-        .map_err(|e| database_error("ending a lease in the ledger", e))?;
-    Ok(())
-}
-
-fn lease_end(store: &Store) -> Bson {
-    doc! { "$add": ["$$NOW", millis(LEASE.min(store.ttl / 2))] }.into()
-}
-
-fn purge_after(store: &Store) -> Bson {
-    doc! { "$add": ["$$NOW", millis(store.ttl + KEEP)] }.into()
+fn date(entry: &Document, field: &str) -> Result<DateTime> {
+    entry.get_datetime(field).copied().map_err(|_| corrupt(field))
 }
 
 fn corrupt(field: &str) -> Error {
     Error::CorruptData { what: format!("an entry of the ledger has no usable {field}") }
 }
 
-impl Wish<'_> {
-    fn must_match(&self, entry: &Document) -> Result<()> {
-        let differs = if entry.get_str("campaign_id").ok() != Some(self.pool.campaign.as_str()) {
+impl Owned {
+    fn filter(&self) -> Document {
+        doc! { "_id": self.id.as_str(), "owner": &self.token, "state": "claiming" }
+    }
+}
+
+impl Entry {
+    fn parse(entry: Document, state: State) -> Result<Self> {
+        let text = |field: &str| entry.get_str(field).map_err(|_| corrupt(field));
+        let past = entry.get_array("past").map(Vec::as_slice).unwrap_or_default();
+        Ok(Entry {
+            id: ReserveId::parse(text("_id")?).map_err(|_| corrupt("_id"))?,
+            state,
+            reserved: date(&entry, "reserved")?,
+            past: past.iter().filter_map(Bson::as_datetime).copied().collect(),
+            owner: text("owner")?.to_owned(),
+            parameters: entry,
+        })
+    }
+
+    /// # Errors
+    /// `reservation_mismatch` if the entry is of another campaign, type or count.
+    pub(crate) fn must_match(&self, wish: &Wish<'_>) -> Result<()> {
+        let text = |field: &str| self.parameters.get_str(field).ok();
+        let differs = if text("campaign_id") != Some(wish.pool.campaign.as_str()) {
             Some("campaignId")
-        } else if entry.get_str("type").ok() != Some(self.pool.code_type.as_str()) {
+        } else if text("type") != Some(wish.pool.code_type.as_str()) {
             Some("type")
-        } else if entry.get_i64("count").ok() != Some(i64::from(self.count)) {
+        } else if self.parameters.get_i64("count").ok() != Some(i64::from(wish.count)) {
             Some("count")
         } else {
             None
         };
         differs.map_or(Ok(()), |field| Err(Error::ReservationMismatch { field }))
-    }
-}
-
-impl Entry {
-    fn parse(entry: &Document, state: State) -> Result<Self> {
-        Ok(Entry {
-            state,
-            reserved: entry.get_datetime("reserved").copied().map_err(|_| corrupt("reserved"))?,
-            owner: entry.get_str("owner").map(str::to_owned).map_err(|_| corrupt("owner"))?,
-        })
-    }
-
-    /// Whether `token`'s attempt may claim codes now.
-    pub(crate) fn owned_by(&self, token: &str) -> bool {
-        self.state == State::Claiming && self.owner == token
     }
 }

@@ -56,16 +56,18 @@
 //! | `reservation_mismatch` | repeat the first call exactly, or use a new reserveId |
 //! | `reservation_expired` | use a new reserveId |
 //! | `unavailable` | back off and repeat the call |
-//! | `outcome_unknown` | look the reserveId up with [`CodeService::reservation`] |
+//! | `outcome_unknown` | ask [`CodeService::recover`] about the reserveId |
 //! | `corrupt_data` | tell the people who run the database |
 //! | `internal` | tell the people who run the service |
 #![forbid(unsafe_code)]
 
+mod attempt;
 mod claim;
 mod document;
 mod error;
 mod ids;
 mod indexes;
+mod joined;
 mod ledger;
 mod lookup;
 mod options;
@@ -76,6 +78,7 @@ mod service;
 mod settle;
 mod status;
 mod store;
+mod sweep;
 mod task;
 
 pub use error::{Error, ErrorKind, Result};

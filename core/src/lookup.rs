@@ -4,14 +4,16 @@ use std::time::SystemTime;
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::Hint;
+use mongodb::options::{Hint, ReadConcern};
 
+use crate::attempt::{LOOK, give_back_past};
 use crate::claim::Pool;
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
-use crate::ledger::{self, State};
+use crate::ledger::{self, Entry, Ledger, State};
 use crate::status::{Status, StoredCode};
 use crate::store::{Moment, Store, database_error};
+use crate::task::{LONG, SHORT, Within};
 use crate::{document, indexes};
 
 /// How many codes of one campaign and type have each status.
@@ -69,7 +71,7 @@ async fn count_at(store: &Store, codes: Document, moment: &Moment) -> Result<u64
         "readConcern": { "level": "snapshot", "atClusterTime": moment.cluster_time },
     };
     let criteria = store.codes_to_read.selection_criteria().cloned();
-    let reply = store.read_command("counting codes", command, criteria).await?;
+    let reply = store.read_command("counting codes", command, criteria, LONG).await?;
     let rows = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
     let row = rows.ok().and_then(|rows| rows.first()).and_then(Bson::as_document);
     let n = row.and_then(|row| row.get("n")).map_or(Some(0), |n| n.as_i64().or(n.as_i32().map(i64::from)));
@@ -88,9 +90,10 @@ pub(crate) async fn find(store: &Store, campaign: &CampaignId, code: &Code) -> R
             doc! { "$match": { "_id": document::id(campaign, code) } },
             doc! { "$set": { "now": "$$NOW" } },
         ])
+        .within(SHORT)
         .await
         .map_err(failed)?;
-    match cursor.try_next().await.map_err(failed)? {
+    match cursor.try_next().within(SHORT).await.map_err(failed)? {
         Some(found) => document::read(&found, store.ttl).map(Some),
         None => Ok(None),
     }
@@ -135,6 +138,7 @@ pub(crate) fn export(
                 doc! { "$set": { "now": "$$NOW" } },
             ])
             .hint(Hint::Keys(indexes::by_code()))
+            .within(LONG)
             .await
             .map_err(failed)
     };
@@ -163,21 +167,36 @@ pub struct ReservationState {
 
 /// The codes of a reservation, read on the primary.
 pub(crate) async fn reservation(store: &Store, id: &ReserveId) -> Result<Option<ReservationState>> {
-    let mut filter = doc! { "reserveId": id.as_str(), "date.reserved": { "$ne": Bson::Null } };
-    if let Some(entry) = ledger::find(store, id).await? {
-        // Codes of another date are of an attempt that died; those of a claim that still runs are nobody's yet.
-        filter.insert("date.reserved", entry.reserved);
-        if matches!(entry.state, State::Claiming | State::Abandoned) {
-            return Ok(None);
-        }
+    let entry = ledger::find(store, id).await?;
+    if entry.as_ref().is_some_and(|entry| matches!(entry.state, State::Claiming | State::Abandoned)) {
+        // Codes of a claim that still runs are nobody's yet.
+        return Ok(None);
     }
+    held(store, id, entry.as_ref(), ReadConcern::majority()).await
+}
+
+/// What an id holds. With an entry only what its granted attempt has: codes of another date are of one that
+/// died.
+async fn held(
+    store: &Store,
+    id: &ReserveId,
+    entry: Option<&Entry>,
+    concern: ReadConcern,
+) -> Result<Option<ReservationState>> {
+    let date = entry.map_or(Bson::Document(doc! { "$ne": Bson::Null }), |entry| entry.reserved.into());
     let failed = |e| database_error("looking a reservation up", e);
     let cursor = store
         .codes
-        .aggregate([doc! { "$match": filter }, doc! { "$set": { "now": "$$NOW" } }])
+        .aggregate([
+            doc! { "$match": { "reserveId": id.as_str(), "date.reserved": date } },
+            doc! { "$set": { "now": "$$NOW" } },
+        ])
+        .read_concern(concern)
+        .max_time(SHORT)
+        .within(SHORT)
         .await
         .map_err(failed)?;
-    let documents: Vec<Document> = cursor.try_collect().await.map_err(failed)?;
+    let documents: Vec<Document> = cursor.try_collect().within(LONG).await.map_err(failed)?;
     let codes: Vec<StoredCode> =
         documents.iter().map(|d| document::read(d, store.ttl)).collect::<Result<_>>()?;
     // One id holds codes of one campaign; should another service have mixed them, the first one counts.
@@ -193,4 +212,30 @@ pub(crate) async fn reservation(store: &Store, id: &ReserveId) -> Result<Option<
         reserved,
         expires: reserved + store.ttl,
     }))
+}
+
+/// What became of a reserve whose outcome was unknown, once and for all: what it left is either held, or
+/// given back, and nothing of it can happen any more.
+pub(crate) async fn recover(
+    store: &Store,
+    ledger: &Ledger,
+    id: &ReserveId,
+) -> Result<Option<ReservationState>> {
+    loop {
+        let entry = ledger.find(id).await?;
+        match entry {
+            Some(entry) if entry.state == State::Claiming => tokio::time::sleep(LOOK).await,
+            Some(entry) if entry.state == State::Abandoned => {
+                // So that an owner who is only slow cannot grant what is taken away here.
+                let token = ReserveId::random();
+                if let Some(owned) = ledger.take_over(&entry, &token).await? {
+                    give_back_past(store, id, &owned.past).await?;
+                    // What the network may still deliver is swept; until then the next caller can go on.
+                    ledger.abandon(id, &token).await?;
+                    return Ok(None);
+                }
+            }
+            entry => return held(store, id, entry.as_ref(), ReadConcern::linearizable()).await,
+        }
+    }
 }

@@ -45,6 +45,13 @@ pub struct Options {
     /// How long to look for a server before answering `unavailable`: 5 seconds unless set here or as
     /// `serverSelectionTimeoutMS` in `uri`.
     pub server_selection_timeout: Option<Duration>,
+    /// How long a call waits for the database to come back once it has written something: 20 seconds unless
+    /// set; at least 5, so that it outlasts all that may still be under way. A replica set is without a primary
+    /// for about 12 seconds in a failover.
+    pub patience: Duration,
+    /// How often at most to look for codes that dead attempts under callers' ids have left behind: 10 seconds
+    /// unless set.
+    pub sweep_interval: Duration,
 }
 
 impl Options {
@@ -56,6 +63,8 @@ impl Options {
             collection: "codes".to_owned(),
             reservation_ttl: Duration::from_secs(24 * 60 * 60),
             server_selection_timeout: None,
+            patience: Duration::from_secs(20),
+            sweep_interval: Duration::from_secs(10),
         }
     }
 
@@ -64,6 +73,9 @@ impl Options {
         let ttl = self.reservation_ttl;
         if ttl < Duration::from_secs(1) || ttl > Duration::from_secs(10 * 366 * 86_400) {
             return Err(Error::invalid("reservationTtl", "must lie between 1 second and 10 years"));
+        }
+        if self.patience < Duration::from_secs(5) {
+            return Err(Error::invalid("patience", "must be at least 5 seconds"));
         }
         if self.collection.is_empty() || self.collection.contains(['$', '\0']) {
             return Err(Error::invalid("collection", "must be the name of a collection"));
@@ -88,6 +100,9 @@ impl Options {
         // Ten connections, the driver's default, would make the callers of a burst queue for them.
         client.max_pool_size.get_or_insert(64);
         client.max_connecting.get_or_insert(8);
+        // A server that is gone without a word is noticed after both of these.
+        client.heartbeat_freq.get_or_insert(Duration::from_secs(2));
+        client.connect_timeout.get_or_insert(Duration::from_secs(3));
         client.app_name.get_or_insert_with(|| "code-service".to_owned());
         let database = self
             .database
@@ -107,6 +122,8 @@ impl fmt::Debug for Options {
             .field("collection", &self.collection)
             .field("reservation_ttl", &self.reservation_ttl)
             .field("server_selection_timeout", &self.server_selection_timeout)
+            .field("patience", &self.patience)
+            .field("sweep_interval", &self.sweep_interval)
             .finish()
     }
 }

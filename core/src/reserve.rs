@@ -2,16 +2,15 @@
 
 use std::time::{Duration, SystemTime};
 
-use futures_util::TryStreamExt;
-use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::bson::DateTime;
 use rand::RngExt;
 
+use crate::attempt::{self, Means};
 use crate::claim::{self, Claim, Claims, Holder, Pool};
-use crate::document;
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
-use crate::ledger::{self, State, Wish};
-use crate::store::{Store, cause, database_error};
+use crate::ledger::Wish;
+use crate::store::Store;
 use crate::task::to_the_end;
 
 /// The most codes that one reserve can ask for.
@@ -64,33 +63,33 @@ pub struct Reservation {
     pub replayed: bool,
 }
 
-pub(crate) async fn reserve(store: &Store, claims: &Claims, wish: Reserve) -> Result<Reservation> {
+pub(crate) async fn reserve(means: Means<'_>, wish: Reserve) -> Result<Reservation> {
     if wish.count == 0 || wish.count > MAX_RESERVE {
         return Err(Error::invalid("count", format!("must be a whole number from 1 to {MAX_RESERVE}")));
     }
     let pool = Pool { campaign: wish.campaign, code_type: wish.code_type };
-    match wish.reserve_id {
+    if let Some(id) = &wish.reserve_id {
+        let under_id = Wish { id, pool: &pool, count: wish.count };
         // Boxed: whoever has no id should not carry that future's kilobytes.
-        Some(id) => Box::pin(under_callers_id(store, claims, &pool, &id, wish.count, wish.partial)).await,
-        None => {
-            let holder = Holder { id: ReserveId::random(), date: None };
-            let claim = claim_all(store, claims, &pool, &holder, wish.count, wish.partial).await?;
-            let since = match claim.since {
-                Some(since) => since,
-                None => {
-                    let store = store.clone();
-                    to_the_end(async move { store.server_time().await }).await?
-                }
-            };
-            Ok(reservation(store, &pool, holder.id, claim.keep(), since, false))
-        }
+        return Box::pin(attempt::reserve(means, under_id, wish.partial)).await;
     }
+    let Means { store, claims, .. } = means;
+    let holder = Holder::new();
+    let claim = claim_all(store, claims, &pool, &holder, wish.count, wish.partial).await?;
+    let since = match claim.since {
+        Some(since) => since,
+        None => {
+            let store = store.clone();
+            to_the_end(async move { store.server_time().await }).await?
+        }
+    };
+    Ok(reservation(store, &pool, holder.id, claim.keep(), since, false))
 }
 
 /// Claims the codes; gives back what it got when that is too little.
 ///
 /// It may be dropped at any point: what talks to the database runs to its end elsewhere.
-async fn claim_all(
+pub(crate) async fn claim_all(
     store: &Store,
     claims: &Claims,
     pool: &Pool,
@@ -115,7 +114,7 @@ async fn claim_all(
         }
         let (store, pool, holder) = (store.clone(), pool.clone(), holder.clone());
         to_the_end(async move {
-            claim::give_back(&store, &holder).await.map_err(|e| unknown(&holder, e))?;
+            claim::give_back(&store, &holder, store.patience).await.map_err(|e| unknown(&holder, e))?;
             claim.keep();
             // Two callers that each got a part of the last codes both end here, though one could have them all.
             enough(&store, &pool, count).await
@@ -146,124 +145,7 @@ async fn enough(store: &Store, pool: &Pool, count: u32) -> Result<()> {
     Ok(())
 }
 
-/// The caller's own id: see [`crate::ledger`] for why this gives one set of codes.
-async fn under_callers_id(
-    store: &Store,
-    claims: &Claims,
-    pool: &Pool,
-    id: &ReserveId,
-    count: u32,
-    partial: bool,
-) -> Result<Reservation> {
-    let wish = Wish { id, pool, count };
-    let token = ReserveId::random();
-    let token = token.as_str();
-    let mut took_over = false;
-    loop {
-        let entry = ledger::enter(store, &wish, token).await?;
-        let holder = Holder { id: id.clone(), date: Some(entry.reserved) };
-        if entry.owned_by(token) {
-            if took_over {
-                give_back_dead_attempts(store, &holder, entry.reserved).await?;
-            } else if in_use_without_entry(store, &holder).await? {
-                ledger::remove(store, id, token).await?;
-                return Err(Error::ReservationMismatch { field: "call" });
-            }
-            match attempt(store, claims, pool, &holder, token, count, partial).await {
-                Ok(Some(codes)) => {
-                    return Ok(reservation(store, pool, id.clone(), codes, entry.reserved, false));
-                }
-                Ok(None) => {
-                    // Too late to grant: begin again under a later date, if nobody else has.
-                    ledger::take_over(store, id, &entry, token).await?;
-                    took_over = true;
-                    continue;
-                }
-                Err(error) => {
-                    // Without this the next caller waits for the lease; with it failing, too.
-                    let _ = ledger::abandon(store, id, token).await;
-                    return Err(error);
-                }
-            }
-        }
-        match entry.state {
-            State::Granted => {
-                let codes = granted(store, &holder).await?;
-                if codes.is_empty() {
-                    return Err(Error::ReservationExpired);
-                }
-                return Ok(reservation(store, pool, id.clone(), codes, entry.reserved, true));
-            }
-            State::Expired => return Err(Error::ReservationExpired),
-            State::Claiming => tokio::time::sleep(Duration::from_millis(20)).await,
-            State::Abandoned => {
-                ledger::take_over(store, id, &entry, token).await?;
-                took_over = true;
-            }
-        }
-    }
-}
-
-/// Claims and grants as the owner of the entry; None if another took the entry over meanwhile.
-async fn attempt(
-    store: &Store,
-    claims: &Claims,
-    pool: &Pool,
-    holder: &Holder,
-    token: &str,
-    count: u32,
-    partial: bool,
-) -> Result<Option<Vec<Code>>> {
-    let claimed = match claim_all(store, claims, pool, holder, count, partial).await {
-        // An id without codes would be a reservation of nothing: there is none to look up.
-        Ok(claim) if claim.codes.is_empty() => {
-            Err(Error::NotEnoughCodes { wanted: count.into(), available: 0 })
-        }
-        claimed => claimed,
-    };
-    if let Err(Error::NotEnoughCodes { .. }) = claimed {
-        ledger::remove(store, &holder.id, token).await?;
-    }
-    let codes = claimed?.keep();
-    let granted = ledger::grant(store, &holder.id, token)
-        .await
-        .map_err(|e| Error::OutcomeUnknown { reserve_id: holder.id.clone(), source: cause(&e) })?;
-    if granted {
-        return Ok(Some(codes));
-    }
-    claim::give_back(store, holder).await.map_err(|e| unknown(holder, e))?;
-    Ok(None)
-}
-
-/// Whether codes are reserved or assigned under an id that the ledger did not know: it was made by a reserve
-/// without an id, here or by the deployed service, and is not the caller's to use again.
-async fn in_use_without_entry(store: &Store, holder: &Holder) -> Result<bool> {
-    let found = store.codes.find_one(document::in_use(&holder.id, store.ttl)).await;
-    found.map(|found| found.is_some()).map_err(|e| database_error("looking a reserveId up", e))
-}
-
-/// Frees the codes under the id that carry the date of an attempt before this one.
-async fn give_back_dead_attempts(store: &Store, holder: &Holder, mine: DateTime) -> Result<()> {
-    let mut filter = document::held(doc! {}, &holder.id);
-    filter.insert("date.reserved", doc! { "$nin": [mine, Bson::Null] });
-    store
-        .codes
-        .update_many(filter, document::released())
-        .await
-        .map_err(|e| database_error("giving codes of a dead attempt back", e))?;
-    Ok(())
-}
-
-/// The codes that were granted under the holder's id and date and have not been released since.
-async fn granted(store: &Store, holder: &Holder) -> Result<Vec<Code>> {
-    let failed = |e| database_error("reading a reservation", e);
-    let filter = doc! { "reserveId": holder.id.as_str(), "date.reserved": holder.date };
-    let cursor = store.codes.find(filter).projection(doc! { "_id": 1 }).await.map_err(failed)?;
-    let documents: Vec<Document> = cursor.try_collect().await.map_err(failed)?;
-    documents.iter().map(document::code).collect()
-}
-
-fn reservation(
+pub(crate) fn reservation(
     store: &Store,
     pool: &Pool,
     reserve_id: ReserveId,
@@ -283,7 +165,7 @@ fn reservation(
     }
 }
 
-/// A failed give-back: codes may still be held under the id.
-fn unknown(holder: &Holder, error: Error) -> Error {
+/// Codes may be held under the id, and an error leaves it unknown whether they are.
+pub(crate) fn unknown(holder: &Holder, error: Error) -> Error {
     Error::OutcomeUnknown { reserve_id: holder.id.clone(), source: Some(Box::new(error)) }
 }

@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use futures_util::Stream;
 
+use crate::attempt::Means;
 use crate::claim::{Claims, Pool};
 use crate::error::Result;
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::indexes::IndexProblem;
+use crate::ledger::Ledger;
 use crate::lookup::{Counts, Export, ReservationState};
 use crate::options::Options;
 use crate::reserve::{Reservation, Reserve};
@@ -16,6 +18,7 @@ use crate::save::SaveReport;
 use crate::settle::SettleReport;
 use crate::status::StoredCode;
 use crate::store::Store;
+use crate::sweep::sweep_now_and_then;
 use crate::task::to_the_end;
 use crate::{indexes, lookup, reserve, save, settle};
 
@@ -24,6 +27,7 @@ use crate::{indexes, lookup, reserve, save, settle};
 pub struct CodeService {
     store: Store,
     claims: Arc<Claims>,
+    ledger: Arc<Ledger>,
 }
 
 impl CodeService {
@@ -35,7 +39,9 @@ impl CodeService {
     ///   [`Options::server_selection_timeout`].
     pub async fn connect(options: Options) -> Result<Self> {
         let store = Store::open(&options).await?;
-        Ok(CodeService { claims: Arc::new(Claims::new(store.clone())), store })
+        let ledger = Arc::new(Ledger::new(store.clone()));
+        tokio::spawn(sweep_now_and_then(store.clone(), Arc::downgrade(&ledger), options.sweep_interval));
+        Ok(CodeService { claims: Arc::new(Claims::new(store.clone())), ledger, store })
     }
 
     /// Saves codes into a campaign: new ones are inserted, those that are there get the type and a new date
@@ -66,7 +72,8 @@ impl CodeService {
     ///
     /// Without an id of the caller's every call is a new reservation. With one, the call is idempotent, from
     /// any process, at the same time or after a crash: the same id gives the same codes until they expire.
-    /// While another attempt under the id is running, the call waits for it, ten seconds at the most.
+    /// While another attempt under the id is running, the call waits for it; if that attempt's process has died,
+    /// for five seconds.
     ///
     /// ```no_run
     /// # use code_service::{CampaignId, CodeService, CodeType, Reserve, ReserveId};
@@ -84,17 +91,50 @@ impl CodeService {
     /// - `invalid_argument` if the count is not 1 to [`MAX_RESERVE`](crate::MAX_RESERVE),
     /// - `not_enough_codes` if fewer are available and [`Reserve::partial`] is false; nothing is kept,
     /// - `reservation_mismatch` and `reservation_expired` for an id that was used before,
-    /// - `outcome_unknown` if a write was sent and no answer came: codes may be held under the id it names,
+    /// - `outcome_unknown` if a write was sent and the database could not be asked for twenty seconds what became
+    ///   of it: codes may be held under the id it names, see [`CodeService::recover`],
     /// - `unavailable` if the database cannot be reached; nothing is held.
     pub async fn reserve(&self, wish: Reserve) -> Result<Reservation> {
         if wish.reserve_id.is_none() {
             // Dropped, it gives back what was claimed: under an id that nobody knows the codes would be lost
             // until they expire.
-            return reserve::reserve(&self.store, &self.claims, wish).await;
+            return reserve::reserve(self.means(), wish).await;
         }
         // Under the caller's own id the codes are theirs to ask for, whether or not they still wait.
-        let (store, claims) = (self.store.clone(), self.claims.clone());
-        to_the_end(async move { reserve::reserve(&store, &claims, wish).await }).await
+        let service = self.clone();
+        to_the_end(async move { reserve::reserve(service.means(), wish).await }).await
+    }
+
+    fn means(&self) -> Means<'_> {
+        Means { store: &self.store, claims: &self.claims, ledger: &self.ledger }
+    }
+
+    /// Finds out what became of a reserve that ended with `outcome_unknown`, or whose answer never arrived.
+    ///
+    /// The answer is final: either these codes are held under the id, or nothing is and nothing will be, and
+    /// the same wish can be reserved again. If an attempt under the id is at work, in whatever process, the
+    /// call waits for it; if one has died half way, what it took is given back. None also for an id that was
+    /// never used or whose codes were all released.
+    ///
+    /// ```no_run
+    /// # use code_service::{CodeService, Error, Reserve};
+    /// # async fn run(service: CodeService, wish: Reserve) -> code_service::Result<()> {
+    /// let codes = match service.reserve(wish).await {
+    ///     Err(Error::OutcomeUnknown { reserve_id, .. }) => match service.recover(&reserve_id).await? {
+    ///         Some(held) => held.codes.into_iter().map(|stored| stored.code).collect(),
+    ///         None => Vec::new(),
+    ///     },
+    ///     answer => answer?.codes,
+    /// };
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer: ask again.
+    pub async fn recover(&self, id: &ReserveId) -> Result<Option<ReservationState>> {
+        let (store, ledger, id) = (self.store.clone(), self.ledger.clone(), id.clone());
+        to_the_end(async move { lookup::recover(&store, &ledger, &id).await }).await
     }
 
     /// Assigns codes for good, whether they are reserved or available.
@@ -153,7 +193,8 @@ impl CodeService {
         to_the_end(async move { lookup::find(&store, &campaign, &code).await }).await
     }
 
-    /// Looks a reservation up; None if no code was reserved under the id, or none is left.
+    /// Looks a reservation up; None if no code was reserved under the id, or none is left. An attempt that is at
+    /// work is not waited for: [`CodeService::recover`] does that.
     ///
     /// # Errors
     /// `unavailable` if the database does not answer.
@@ -192,7 +233,7 @@ impl CodeService {
         lookup::export(self.store.clone(), campaign.clone(), export)
     }
 
-    /// Creates the indexes that are missing: three on the codes, one on the ledger.
+    /// Creates the indexes that are missing: three on the codes, two on the ledger.
     ///
     /// On a collection with millions of codes this takes minutes; run it before a deployment, not at the
     /// start of every process. An index that is there is left alone.

@@ -1,17 +1,26 @@
 //! Settling: codes are assigned for good, or released into the pool again.
+//!
+//! Either is sent again until the database answers, so neither may do harm when the network delivers it late.
+//! An assign is final. A release names the reservations that it ends, by id and date, also when the caller
+//! names none: whoever gets the code next keeps it.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::time::{Duration, Instant};
 
 use futures_util::TryStreamExt;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::options::ReadConcern;
 
 use crate::document;
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, ReserveId};
 use crate::store::{Store, database_error};
+use crate::task::{LONG, SHORT, Within, patiently};
 
 /// The most codes that one command names.
 const BATCH: usize = 10_000;
+/// How far the clocks of two servers may differ.
+const MARGIN: Duration = Duration::from_secs(1);
 
 /// What an assign or a release did.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -31,24 +40,48 @@ pub(crate) async fn assign(
     reserve_id: Option<&ReserveId>,
 ) -> Result<SettleReport> {
     let mut report = start(&codes)?;
-    let update = doc! { "$currentDate": { "date.assigned": true } };
     for batch in distinct(codes).chunks(BATCH) {
         let among = doc! { "_id": document::ids_in(campaign, batch) };
-        let filter = match reserve_id {
-            Some(id) => document::held(among.clone(), id),
-            None => document::unassigned(among.clone()),
-        };
-        let updated = update_many(store, filter, &update, "assigning codes").await?;
+        let updated = assign_among(store, &among, reserve_id).await?;
         report.updated += updated;
         if let Some(id) = reserve_id
             && updated < batch.len() as u64
         {
             // Assigned is final, so a look afterwards tells what belongs to the id, also when this call repeats one.
             let ours = find(store, document::assigned_under(among, id)).await?;
+            let ours = ours.iter().map(document::code).collect::<Result<_>>()?;
             report.lost.extend(without(batch, &ours));
         }
     }
     Ok(report)
+}
+
+/// Assigns what the filter names and nobody has assigned, or what the id holds of it. Returns how many.
+async fn assign_among(store: &Store, among: &Document, reserve_id: Option<&ReserveId>) -> Result<u64> {
+    let filter = match reserve_id {
+        Some(id) => document::held(among.clone(), id),
+        None => document::unassigned(among.clone()),
+    };
+    let (begun, mut sent) = (Instant::now(), 0);
+    let modified = patiently(store.patience, || {
+        sent += 1;
+        let update = doc! { "$currentDate": { "date.assigned": true } };
+        let done = store.codes.update_many(filter.clone(), update).within(SHORT);
+        async { Ok(done.await.map_err(|e| database_error("assigning codes", e))?.modified_count) }
+    })
+    .await?;
+    if sent == 1 {
+        return Ok(modified);
+    }
+    // The first one may have assigned them, and its reply is lost: what was assigned since then is of this call.
+    let now = store.server_time().await?;
+    let since = DateTime::from_millis(now.timestamp_millis() - document::millis(begun.elapsed() + MARGIN));
+    let mut ours = match reserve_id {
+        Some(id) => document::assigned_under(among.clone(), id),
+        None => among.clone(),
+    };
+    ours.insert("date.assigned", doc! { "$gte": since });
+    Ok(find(store, ours).await?.len() as u64)
 }
 
 pub(crate) async fn release(
@@ -58,23 +91,64 @@ pub(crate) async fn release(
     reserve_id: Option<&ReserveId>,
 ) -> Result<SettleReport> {
     let mut report = start(&codes)?;
-    let update = document::released();
     for batch in distinct(codes).chunks(BATCH) {
         let among = doc! { "_id": document::ids_in(campaign, batch) };
-        let Some(id) = reserve_id else {
-            report.updated +=
-                update_many(store, document::reserved(among), &update, "releasing codes").await?;
-            continue;
+        let held = match reserve_id {
+            Some(id) => document::held(among, id),
+            None => document::reserved(among),
         };
-        // A released code does not tell whose it was: what the id holds must be seen before.
-        let held = find(store, document::held(among, id)).await?;
-        let lost = without(batch, &held);
-        let held: Vec<Code> = held.into_iter().collect();
-        let of_id = document::held(doc! { "_id": document::ids_in(campaign, &held) }, id);
-        report.updated += update_many(store, of_id, &update, "releasing codes").await?;
-        report.lost.extend(lost);
+        let held = find(store, held).await?;
+        report.updated += end_reservations(store, campaign, &held).await?;
+        if reserve_id.is_some() {
+            let held = held.iter().map(document::code).collect::<Result<_>>()?;
+            report.lost.extend(without(batch, &held));
+        }
     }
     Ok(report)
+}
+
+/// Ends the reservations that were seen on these codes, and no other that has come since. Returns how many.
+async fn end_reservations(store: &Store, campaign: &CampaignId, held: &[Document]) -> Result<u64> {
+    if held.is_empty() {
+        return Ok(0);
+    }
+    let mut reservations: HashMap<String, (Document, Vec<Code>)> = HashMap::new();
+    for document in held {
+        let reserved = document.get_document("date").ok().and_then(|dates| dates.get("reserved"));
+        let seen = doc! { "reserveId": document.get("reserveId"), "date.reserved": reserved };
+        let reservation = reservations.entry(seen.to_string()).or_insert_with(|| (seen, Vec::new()));
+        reservation.1.push(document::code(document)?);
+    }
+    let among = |codes: &[Code]| doc! { "_id": document::ids_in(campaign, codes) };
+    let statements = reservations.values().map(|(seen, codes)| {
+        let mut filter = document::unassigned(among(codes));
+        filter.extend(seen.clone());
+        doc! { "q": filter, "u": document::released(), "multi": true }
+    });
+    let command = doc! {
+        "update": store.codes.name(),
+        "updates": Bson::Array(statements.map(Bson::Document).collect()),
+        "ordered": false,
+        "writeConcern": { "w": "majority", "j": true },
+    };
+    let mut sent = 0;
+    let modified = patiently(store.patience, || {
+        sent += 1;
+        store.write("releasing codes", command.clone())
+    })
+    .await?;
+    if sent == 1 {
+        return Ok(modified);
+    }
+    // The first one may have ended them, and its reply is lost: whatever was not assigned before is released.
+    let mut assigned = 0;
+    for (seen, codes) in reservations.values() {
+        let mut filter = among(codes);
+        filter.extend(seen.clone());
+        filter.insert("date.assigned", doc! { "$ne": Bson::Null });
+        assigned += find(store, filter).await?.len();
+    }
+    Ok((held.len() - assigned) as u64)
 }
 
 fn start(codes: &[Code]) -> Result<SettleReport> {
@@ -84,17 +158,19 @@ fn start(codes: &[Code]) -> Result<SettleReport> {
     Ok(SettleReport { given: codes.len() as u64, ..SettleReport::default() })
 }
 
-/// Repeating either update changes nothing, so a lost reply needs no other answer than "try again".
-async fn update_many(store: &Store, filter: Document, update: &Document, doing: &str) -> Result<u64> {
-    let done = store.codes.update_many(filter, update.clone()).await.map_err(|e| database_error(doing, e))?;
-    Ok(done.modified_count)
-}
-
-async fn find(store: &Store, filter: Document) -> Result<HashSet<Code>> {
+/// Codes with their holders, as they are now: a write that follows is refused by a server that is primary no
+/// more, and what precedes is confirmed.
+async fn find(store: &Store, filter: Document) -> Result<Vec<Document>> {
     let failed = |e| database_error("looking codes up", e);
-    let cursor = store.codes.find(filter).projection(doc! { "_id": 1 }).await.map_err(failed)?;
-    let documents: Vec<Document> = cursor.try_collect().await.map_err(failed)?;
-    documents.iter().map(document::code).collect()
+    let cursor = store
+        .codes
+        .find(filter)
+        .projection(doc! { "_id": 1, "reserveId": 1, "date.reserved": 1 })
+        .read_concern(ReadConcern::local())
+        .within(SHORT)
+        .await
+        .map_err(failed)?;
+    cursor.try_collect().within(LONG).await.map_err(failed)
 }
 
 /// The codes without repeats, in their order.

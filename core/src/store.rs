@@ -10,6 +10,7 @@ use mongodb::{Client, Collection, Database};
 
 use crate::error::{Error, Result};
 use crate::options::{Options, hosts};
+use crate::task::{SHORT, Within};
 
 /// Handles to everything that the service keeps in the database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -22,6 +23,8 @@ pub(crate) struct Store {
     pub(crate) ledger: Collection<Document>,
     /// How long a reservation holds its codes.
     pub(crate) ttl: Duration,
+    /// For how long a call waits while the database does not answer.
+    pub(crate) patience: Duration,
     pub(crate) database: Database,
 }
 
@@ -43,6 +46,7 @@ impl Store {
             ledger: database
                 .collection_with_options(&format!("{}.reservations", options.collection), on_primary),
             ttl: options.reservation_ttl,
+            patience: options.patience,
             database,
         };
         let hello = store.hello().await.map_err(|error| at_connect(error, &hosts))?;
@@ -57,6 +61,12 @@ impl Store {
             ));
         }
         Ok(store)
+    }
+
+    /// The clock of the primary, with the driver's own error.
+    pub(crate) async fn time(&self) -> mongodb::error::Result<DateTime> {
+        let hello = self.hello().within(SHORT).await?;
+        hello.get_datetime("localTime").copied().map_err(|_| DriverError::custom("no time in hello"))
     }
 
     async fn hello(&self) -> mongodb::error::Result<Document> {
@@ -80,7 +90,7 @@ impl Store {
 
     async fn moment_on(&self, criteria: Option<SelectionCriteria>) -> Result<Moment> {
         let doing = "reading the server's time";
-        let hello = self.read_command(doing, doc! { "hello": 1 }, criteria).await?;
+        let hello = self.read_command(doing, doc! { "hello": 1 }, criteria, SHORT).await?;
         let (Ok(time), Ok(cluster_time)) =
             (hello.get_datetime("localTime"), hello.get_timestamp("operationTime"))
         else {
@@ -99,6 +109,7 @@ impl Store {
         doing: &str,
         command: Document,
         criteria: Option<SelectionCriteria>,
+        limit: Duration,
     ) -> Result<Document> {
         let send = || {
             let command = self.database.run_command(command.clone());
@@ -106,12 +117,23 @@ impl Store {
                 Some(criteria) => command.selection_criteria(criteria.clone()),
                 None => command,
             }
+            .within(limit)
         };
         match send().await {
             Err(error) if passing(&error) && !never_sent(&error) => send().await,
             outcome => outcome,
         }
         .map_err(|e| database_error(doing, e))
+    }
+
+    /// An `update` command, confirmed by a majority. Returns how many documents it has changed.
+    pub(crate) async fn write(&self, doing: &str, command: Document) -> Result<u64> {
+        let reply = self.database.run_command(command).within(SHORT).await;
+        let reply = reply.map_err(|e| database_error(doing, e))?;
+        match reply.get_i32("nModified").map(u64::try_from) {
+            Ok(Ok(modified)) if is_whole(&reply) => Ok(modified),
+            _ => Err(write_error(doing, &reply)),
+        }
     }
 }
 
@@ -187,6 +209,26 @@ pub(crate) fn database_error(doing: &str, error: DriverError) -> Error {
         Error::Internal { reason, source }
     } else {
         Error::Internal { reason: format!("the database failed while {doing}"), source }
+    }
+}
+
+/// Whether the answer to a write says that all of it was done, and is safe.
+pub(crate) fn is_whole(reply: &Document) -> bool {
+    !reply.contains_key("writeErrors") && !reply.contains_key("writeConcernError")
+}
+
+/// What speaks against that: an error of a statement, or that no majority has confirmed it, which goes away.
+pub(crate) fn write_error(doing: &str, reply: &Document) -> Error {
+    let errors = reply.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
+    match errors.first().and_then(|error| error.as_document()?.get_i32("code").ok()) {
+        Some(code) if !PASSING.contains(&code) => Error::Internal {
+            reason: format!("the database failed while {doing}"),
+            source: Some(Box::new(Cause(format!("write error {code}")))),
+        },
+        code => Error::Unavailable {
+            reason: "the database does not answer".to_owned(),
+            source: Some(Box::new(Cause(format!("write error {code:?}")))),
+        },
     }
 }
 

@@ -51,7 +51,7 @@ async fn whatever_commands_fail_no_code_is_given_twice_or_lost_or_withheld() {
     let server = tokio::task::spawn_blocking(Mongod::start).await.expect("starts");
     let ground = Ground::on(&server, 0).await;
     let admin = ground.test.db.client().database("admin");
-    for (number, seed) in seeds(40).into_iter().enumerate() {
+    for (number, seed) in seeds(12).into_iter().enumerate() {
         let round = Round::new(seed, number, ground.now().await, true);
         // What a fault does to a driver may outlast the round.
         let all = services(&ground).await;
@@ -197,7 +197,6 @@ async fn assert_one_failed_command_costs_its_own_callers(server: &Mongod, mut ho
 
     let mut known: Vec<ReserveId> = Vec::new();
     let mut given: Vec<Code> = Vec::new();
-    let mut failed = 0;
     for outcome in outcomes {
         match outcome {
             Ok(reservation) => {
@@ -206,15 +205,9 @@ async fn assert_one_failed_command_costs_its_own_callers(server: &Mongod, mut ho
                 known.push(reservation.reserve_id);
                 given.extend(reservation.codes);
             }
-            Err(Error::OutcomeUnknown { reserve_id, .. }) => {
-                known.push(reserve_id);
-                failed += 1;
-            }
-            Err(error) => panic!("{how}: sent, so it may have been done: {error:?}"),
+            Err(error) => panic!("{how}: the core finds out by itself: {error:?}"),
         }
     }
-    let at_most = MOST_CODES_OF_A_COMMAND / 60 + 2;
-    assert!((1..=at_most).contains(&failed), "{how}: {failed} failed");
     assert_nothing_is_lost(&ground, &known, 4_000).await;
     let held: BTreeSet<String> = distinct(&given);
     let rest = ground.service.reserve(partial(4_000)).await.expect("mended").codes;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, Instant};
 
-use code_service::{CodeService, Error, ErrorKind, Options, Rows};
+use code_service::{CodeService, Error, ErrorKind, Options, Reserve, ReserveId, Rows};
 use code_service_tests::Mongod;
 use mongodb::bson::{Document, doc};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
@@ -61,61 +61,65 @@ fn once() -> Document {
     doc! { "times": 1 }
 }
 
-#[tokio::test]
-async fn a_reserve_whose_answer_is_lost_has_an_unknown_outcome_and_names_its_id() {
-    let server = Breakable::new(10).await;
-    server.fail("update", once(), cut()).await;
-    let error = server.ground.reserve(4).await.expect_err("the connection is cut");
-    let Error::OutcomeUnknown { reserve_id, .. } = error else { panic!("{error:?}") };
-    server.assert_nothing_lost(&[reserve_id.as_str()]).await;
+/// What to do to a command so that it is done, but not known to be safe.
+fn unsafe_write() -> Document {
+    doc! { "writeConcernError": { "code": 64, "errmsg": "waiting for replication" } }
 }
 
 #[tokio::test]
-async fn after_an_unknown_outcome_no_code_is_given_twice() {
+async fn a_reserve_whose_command_never_arrived_succeeds_all_the_same() {
     let server = Breakable::new(10).await;
     server.fail("update", once(), cut()).await;
-    let error = server.ground.reserve(4).await.expect_err("the connection is cut");
-    let Error::OutcomeUnknown { reserve_id, .. } = error else { panic!("{error:?}") };
-    let held = server.ground.held_under(&reserve_id).await;
-    let rest = server.ground.service.reserve(partial(10)).await.expect("mended");
-    assert!(distinct(&rest.codes).is_disjoint(&held));
-    assert_eq!(rest.codes.len() + held.len(), 10);
+    let reservation = server.ground.reserve(4).await.expect("the core looked for it, and tried again");
+    assert_eq!(server.ground.held_under(&reservation.reserve_id).await, distinct(&reservation.codes));
+    server.assert_nothing_lost(&[reservation.reserve_id.as_str()]).await;
+    assert_eq!(server.ground.count().await, counts(6, 4, 0));
 }
 
 #[tokio::test]
-async fn an_unknown_outcome_under_the_callers_id_is_cleared_by_repeating_the_call() {
+async fn a_reserve_that_the_server_did_not_confirm_at_first_gives_what_it_wrote() {
     let server = Breakable::new(10).await;
-    server.fail("update", once(), cut()).await;
-    let error = server.ground.service.reserve(wish_under("mine", 4)).await.expect_err("cut");
-    assert!(matches!(&error, Error::OutcomeUnknown { reserve_id, .. } if reserve_id.as_str() == "mine"));
+    server.fail("update", once(), unsafe_write()).await;
     let start = Instant::now();
-    let reservation = server.ground.service.reserve(wish_under("mine", 4)).await.expect("mended");
-    assert!(start.elapsed() < Duration::from_secs(8), "it did not wait for the lease to end");
-    assert_eq!(reservation.codes.len(), 4);
+    let reservation = server.ground.reserve(4).await.expect("confirmed by the look");
+    assert!(start.elapsed() < Duration::from_secs(2), "an answered command is not waited for");
+    assert_eq!(server.ground.held_under(&reservation.reserve_id).await, distinct(&reservation.codes));
+    assert_eq!(server.ground.count().await, counts(6, 4, 0));
+}
+
+#[tokio::test]
+async fn a_reserve_under_the_callers_id_whose_command_never_arrived_succeeds_all_the_same() {
+    let server = Breakable::new(10).await;
+    server.fail("update", once(), cut()).await;
+    let reservation = server.ground.service.reserve(wish_under("mine", 4)).await.expect("tried again");
     assert_eq!(server.ground.held_under(&reserve_id("mine")).await, distinct(&reservation.codes));
     server.assert_nothing_lost(&["mine"]).await;
 }
 
+/// A reserve whose command is cut off, after which nobody can say for five seconds what became of it.
+async fn out_of_sight(server: &Breakable, wish: Reserve) -> ReserveId {
+    let mut options = server.ground.options();
+    options.patience = Duration::from_secs(5);
+    let service = CodeService::connect(options).await.expect("connects");
+    // The one look for candidates succeeds.
+    let mut how = cut();
+    how.insert("failCommands", vec!["find", "update"]);
+    how.insert("appName", "code-service");
+    fail_point(&server.admin, doc! { "skip": 1 }.into(), how).await;
+    let error = service.reserve(wish).await.expect_err("cut off");
+    server.mend().await;
+    match error {
+        Error::OutcomeUnknown { reserve_id, .. } => reserve_id,
+        other => panic!("{other:?}"),
+    }
+}
+
 #[tokio::test]
-async fn a_reserve_that_the_server_refuses_to_confirm_has_an_unknown_outcome_and_names_the_holder() {
+async fn an_outcome_that_nobody_can_find_out_is_said_to_be_unknown_and_recovered_later() {
     let server = Breakable::new(10).await;
-    // The write is done, but not known to be safe.
-    let unsafe_write = doc! { "writeConcernError": { "code": 64, "errmsg": "waiting for replication" } };
-    server.fail("update", once(), unsafe_write).await;
-    let error = server.ground.reserve(4).await.expect_err("not confirmed");
-    let Error::OutcomeUnknown { reserve_id, .. } = error else { panic!("{error:?}") };
-    assert_eq!(server.ground.held_under(&reserve_id).await.len(), 4);
-    server.assert_nothing_lost(&[reserve_id.as_str()]).await;
-    // A look-up shows what a majority has, so it may take a moment to show what was not confirmed.
-    let start = Instant::now();
-    let seen = loop {
-        let seen = server.ground.service.reservation(&reserve_id).await.expect("looks up");
-        if let Some(seen) = seen {
-            break seen;
-        }
-        assert!(start.elapsed() < Duration::from_secs(30), "the id never leads to the codes");
-    };
-    assert_eq!(seen.codes.len(), 4);
+    let id = out_of_sight(&server, wish(1)).await;
+    assert!(server.ground.service.recover(&id).await.expect("mended").is_none(), "it never arrived");
+    assert_eq!(server.ground.count().await, counts(10, 0, 0));
 }
 
 #[tokio::test]
@@ -143,13 +147,10 @@ async fn what_a_caller_who_has_left_may_have_got_by_a_command_that_failed_goes_b
         documents.and_then(|documents| documents.get_i64("updated")).expect("counted")
     };
     let before = status().await;
-    let unsafe_write = doc! {
-        "writeConcernError": { "code": 64, "errmsg": "waiting for replication" },
-        "blockConnection": true,
-        "blockTimeMS": 400,
-    };
+    let mut late_and_unsafe = unsafe_write();
+    late_and_unsafe.extend(doc! { "blockConnection": true, "blockTimeMS": 400 });
     // The block and the error count one each.
-    server.fail("update", doc! { "times": 2 }, unsafe_write).await;
+    server.fail("update", doc! { "times": 2 }, late_and_unsafe).await;
     let left = tokio::time::timeout(Duration::from_millis(200), server.ground.reserve(4)).await;
     left.expect_err("the command is held up for longer");
     // Four are taken, and four go back.
@@ -180,29 +181,48 @@ async fn a_sold_out_pool_that_could_not_be_searched_gives_what_had_come_back_bef
 }
 
 #[tokio::test]
-async fn a_grant_whose_answer_is_lost_gives_the_same_codes_when_repeated() {
+async fn a_grant_whose_answer_is_lost_is_granted_all_the_same() {
     let server = Breakable::new(10).await;
-    // Cut on the ledger alone: the second update and its repeat by the driver.
     let mut how = cut();
     how.insert("namespace", format!("{}.codes.reservations", server.ground.test.name));
     server.fail("update", doc! { "times": 2 }, how).await;
-    let error = server.ground.service.reserve(wish_under("mine", 4)).await.expect_err("cut");
-    assert_eq!(error.kind(), ErrorKind::OutcomeUnknown);
-    let reservation = server.ground.service.reserve(wish_under("mine", 4)).await.expect("mended");
+    let reservation = server.ground.service.reserve(wish_under("mine", 4)).await.expect("tried again");
     assert_eq!(server.ground.held_under(&reserve_id("mine")).await, distinct(&reservation.codes));
+    let again = server.ground.service.reserve(wish_under("mine", 4)).await.expect("a replay");
+    assert_eq!(distinct(&again.codes), distinct(&reservation.codes));
     assert_eq!(server.ground.count().await, counts(6, 4, 0));
 }
 
 #[tokio::test]
-async fn a_failed_assign_is_unavailable_and_can_be_repeated() {
+async fn an_assign_or_release_whose_answer_is_lost_is_sent_again_and_says_what_both_did() {
+    for fault in [cut(), unsafe_write()] {
+        let server = Breakable::new(10).await;
+        let reservation = server.ground.reserve(4).await.expect("available");
+        let id = Some(&reservation.reserve_id);
+        let (some, rest) = reservation.codes.split_at(2);
+        server.fail("update", once(), fault.clone()).await;
+        let report = server.ground.service.assign(&campaign(), some.to_vec(), id).await.expect("sent again");
+        assert_eq!((report.updated, report.lost), (2, vec![]), "{fault}");
+        server.fail("update", once(), fault.clone()).await;
+        let report = server.ground.service.release(&campaign(), rest.to_vec(), id).await.expect("sent again");
+        assert_eq!((report.updated, report.lost), (2, vec![]), "{fault}");
+        assert_eq!(server.ground.count().await, counts(8, 0, 2), "{fault}");
+    }
+}
+
+#[tokio::test]
+async fn an_assign_that_finds_no_primary_is_unavailable_and_can_be_repeated() {
     let server = Breakable::new(10).await;
-    let reservation = server.ground.reserve(4).await.expect("available");
-    server.fail("update", once(), cut()).await;
+    let mut options = server.ground.options();
+    options.patience = Duration::from_secs(5);
+    let service = CodeService::connect(options).await.expect("connects");
+    let reservation = service.reserve(wish(4)).await.expect("available");
     let id = Some(&reservation.reserve_id);
-    let codes = || reservation.codes.clone();
-    let error = server.ground.service.assign(&campaign(), codes(), id).await.expect_err("cut");
+    server.fail("update", doc! { "skip": 0 }, cut()).await;
+    let error = service.assign(&campaign(), reservation.codes.clone(), id).await.expect_err("cut");
     assert_eq!(error.kind(), ErrorKind::Unavailable);
-    let report = server.ground.service.assign(&campaign(), codes(), id).await.expect("mended");
+    server.mend().await;
+    let report = service.assign(&campaign(), reservation.codes, id).await.expect("mended");
     assert_eq!(report.lost, []);
     assert_eq!(server.ground.count().await, counts(6, 0, 4));
 }

@@ -1,4 +1,4 @@
-//! The indexes: exactly those of the deployed service, and one beside them.
+//! The indexes: exactly those of the deployed service, and those of the ledger.
 
 use std::time::Duration;
 
@@ -15,6 +15,7 @@ const BY_CODE: &str = "_id.campaign_id_-1__id.code_1";
 const BY_STATUS: &str = "_id.campaign_id_-1_type_1_date.reserved_-1_date.assigned_-1";
 const BY_RESERVE_ID: &str = "reserveId_-1";
 const BY_PURGE: &str = "purge_1";
+const BY_SWEEP: &str = "sweep_1";
 
 /// A fresh database in which no index was created.
 async fn bare() -> (CodeService, code_service_tests::Database) {
@@ -61,12 +62,13 @@ async fn the_codes_get_the_three_indexes_of_the_deployed_service() {
 }
 
 #[tokio::test]
-async fn the_ledger_gets_one_index_that_purges_it() {
+async fn the_ledger_gets_an_index_that_purges_it_and_one_that_finds_dead_attempts() {
     let ground = Ground::new(0).await;
     let found = indexes(&ground.ledger).await;
-    assert_eq!(names_of(&found), ["_id_", BY_PURGE]);
-    let options = found[1].options.clone().expect("it has options");
-    assert_eq!(options.expire_after, Some(Duration::ZERO));
+    assert_eq!(names_of(&found), ["_id_", BY_PURGE, BY_SWEEP]);
+    let options = |place: usize| found[place].options.clone().expect("it has options");
+    assert_eq!(options(1).expire_after, Some(Duration::ZERO));
+    assert_eq!((options(2).expire_after, options(2).sparse), (None, Some(true)));
 }
 
 #[tokio::test]
@@ -101,8 +103,9 @@ async fn creating_the_indexes_again_changes_nothing() {
 async fn the_indexes_of_the_old_service_are_accepted() {
     let (service, test) = bare().await;
     OldService::new(&test.db).create_indexes().await.expect("creates");
-    assert_eq!(verify(&service).await, [problem("codes.reservations", BY_PURGE, false)]);
-    service.ensure_indexes().await.expect("only the one of the ledger is missing");
+    let of_the_ledger = [BY_PURGE, BY_SWEEP].map(|name| problem("codes.reservations", name, false));
+    assert_eq!(verify(&service).await, of_the_ledger);
+    service.ensure_indexes().await.expect("only those of the ledger are missing");
     assert_eq!(verify(&service).await, []);
 }
 
@@ -114,6 +117,7 @@ async fn before_they_are_created_all_indexes_are_missing() {
         problem("codes", BY_STATUS, false),
         problem("codes", BY_RESERVE_ID, false),
         problem("codes.reservations", BY_PURGE, false),
+        problem("codes.reservations", BY_SWEEP, false),
     ];
     assert_eq!(verify(&service).await, missing);
 }

@@ -10,6 +10,7 @@ mod idempotent;
 mod indexes;
 mod look;
 mod old_service;
+mod recover;
 mod reserve;
 mod save;
 mod secrets;

@@ -11,13 +11,14 @@ use rand::seq::SliceRandom;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 
-use super::batch::{self, Share};
+use super::batch::{self, Failure, Share};
+use super::resolve::{self, resolve};
 use super::window::{Answer, Source};
 use super::{Claim, Holder, Pool};
 use crate::document;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Code;
-use crate::store::{Store, cause, database_error, never_sent};
+use crate::store::{Store, cause};
 
 /// How many batches fly at once: while one waits for the journal, another is at work.
 const FLYING: usize = 3;
@@ -56,12 +57,33 @@ struct Open {
     time: Option<DateTime>,
     /// When it came, in the numbering of [`Worker::now`].
     since: u64,
+    begun: Instant,
 }
 
 /// Something that the worker waited for.
 enum Event {
-    Batch { shares: Vec<Share>, sent: Vec<Code>, outcome: std::result::Result<(), DriverError> },
-    Fetched { source: Box<Source>, answer: Result<Answer> },
+    Batch {
+        batch: Batch,
+        outcome: std::result::Result<(), Failure>,
+    },
+    /// It is known what became of a batch that had failed; or will never be.
+    Resolved {
+        batch: Batch,
+        failure: Failure,
+        outcome: std::result::Result<(), DriverError>,
+    },
+    Fetched {
+        source: Box<Source>,
+        answer: Result<Answer>,
+    },
+}
+
+/// A batch on its way.
+struct Batch {
+    shares: Vec<Share>,
+    sent: Vec<Code>,
+    /// When the server must have begun with it, by its clock.
+    deadline: DateTime,
 }
 
 pub(super) struct Worker {
@@ -92,6 +114,8 @@ pub(super) struct Worker {
     time: Option<(DateTime, Instant)>,
     tasks: JoinSet<Event>,
     flying: usize,
+    /// How many batches have lost their reply and are being looked for.
+    astray: usize,
     /// How many candidates the last batches used: how many to fetch ahead.
     appetite: usize,
     /// A pass found nothing, and nothing has changed since.
@@ -129,6 +153,7 @@ impl Worker {
             time: None,
             tasks: JoinSet::new(),
             flying: 0,
+            astray: 0,
             appetite: 0,
             dry: false,
             now: 0,
@@ -183,7 +208,8 @@ impl Worker {
         self.now += 1;
         let (missing, time) = (demand.want, demand.holder.date);
         self.missing += missing;
-        let open = Open { missing, flying: 0, won: Vec::new(), error: None, time, since: self.now, demand };
+        let (since, begun) = (self.now, Instant::now());
+        let open = Open { missing, flying: 0, won: Vec::new(), error: None, time, since, begun, demand };
         self.open.insert(self.now, open);
         self.waiting.push_back(self.now);
         self.dry = false;
@@ -197,16 +223,27 @@ impl Worker {
             self.forget_the_gone();
         }
         while let Some(size) = self.next_size() {
-            let mut shares = self.deal(size);
+            let now = self.server_time();
+            let mut shares = self.deal(size, now);
+            if shares.is_empty() {
+                continue;
+            }
             let sent: Vec<Code> = shares.iter().flat_map(|share| share.codes.iter().cloned()).collect();
+            let deadline = batch::deadline(now, &shares);
             self.appetite = sent.len().max(self.appetite * 7 / 8);
             self.flying += 1;
             let (store, pool, free) = (self.store.clone(), self.pool.clone(), self.window_free);
             self.tasks.spawn(async move {
-                let outcome = batch::take(&store, &pool, &mut shares, free).await;
-                Event::Batch { shares, sent, outcome }
+                let outcome = batch::take(&store, &pool, &mut shares, free, deadline).await;
+                Event::Batch { batch: Batch { shares, sent, deadline }, outcome }
             });
         }
+    }
+
+    /// The server's clock, as far as it is known here: it was asked when the candidates were.
+    fn server_time(&self) -> DateTime {
+        let (then, here) = self.time.expect("whoever has candidates has asked for the time");
+        document::later(then, here.elapsed())
     }
 
     /// Sends nothing more for callers who have left.
@@ -236,23 +273,25 @@ impl Worker {
     }
 
     /// Deals candidates out to those who wait, in turn: who wants many gets a share, and its next turn later.
-    fn deal(&mut self, mut room: usize) -> Vec<Share> {
+    fn deal(&mut self, mut room: usize, now: DateTime) -> Vec<Share> {
         let share = if self.waiting.len() > 1 { SHARE } else { BATCH };
-        let time = self.time.map(|(then, here)| {
-            DateTime::from_millis(then.timestamp_millis() + document::millis(here.elapsed()))
-        });
-        let mut shares = Vec::new();
-        let mut later = Vec::new();
+        let (mut shares, mut later, mut late) = (Vec::new(), Vec::new(), Vec::new());
         while room > 0
             && let Some(number) = self.waiting.pop_front()
         {
             let open = self.open.get_mut(&number).expect("who waits is open");
+            if open.demand.holder.lease.is_over(now) {
+                let reason = "the attempt was held up for too long: try again".to_owned();
+                open.error.get_or_insert(Error::Unavailable { reason, source: None });
+                late.push(number);
+                continue;
+            }
             let codes: Vec<Code> = self.window.drain(..open.missing.min(share).min(room)).collect();
             room -= codes.len();
             self.missing -= codes.len();
             open.missing -= codes.len();
             open.flying += codes.len();
-            open.time = open.time.or(time);
+            open.time.get_or_insert(now);
             if open.missing > 0 {
                 later.push(number);
             }
@@ -260,6 +299,7 @@ impl Worker {
             shares.push(Share { demand: number, holder, asked: codes.len(), codes });
         }
         self.waiting.extend(later);
+        self.end(late);
         shares
     }
 
@@ -285,15 +325,19 @@ impl Worker {
 
     fn handle(&mut self, event: Event) {
         match event {
-            Event::Batch { shares, sent, outcome } => {
+            Event::Batch { batch, outcome } => {
                 self.flying -= 1;
-                self.dry = false;
-                for code in &sent {
-                    self.known.remove(code);
-                }
                 match outcome {
-                    Ok(()) => self.won(shares),
-                    Err(error) => self.lost_track(shares, &error),
+                    Ok(()) => self.won(batch, None),
+                    Err(failure) if failure.sent => self.look_for(batch, failure),
+                    Err(failure) => self.not_sent(batch, &failure.error),
+                }
+            }
+            Event::Resolved { batch, failure, outcome } => {
+                self.astray -= 1;
+                match outcome {
+                    Ok(()) => self.won(batch, Some(&failure.error)),
+                    Err(error) => self.lost_track(batch, &error),
                 }
             }
             Event::Fetched { mut source, answer } => {
@@ -312,7 +356,31 @@ impl Worker {
         }
     }
 
-    fn won(&mut self, shares: Vec<Share>) {
+    /// A batch has failed. It flies no more, so that others can; its callers wait until it is known what they won.
+    fn look_for(&mut self, mut batch: Batch, failure: Failure) {
+        self.astray += 1;
+        self.empty_window();
+        let over = resolve::over(batch.deadline, &failure);
+        let (store, pool) = (self.store.clone(), self.pool.clone());
+        self.tasks.spawn(async move {
+            let outcome = resolve(&store, &pool, &mut batch.shares, over).await;
+            Event::Resolved { batch, failure, outcome }
+        });
+    }
+
+    /// The candidates of a batch may be looked at again.
+    fn forget(&mut self, batch: Batch) -> Vec<Share> {
+        self.dry = false;
+        for code in &batch.sent {
+            self.known.remove(code);
+        }
+        batch.shares
+    }
+
+    /// `failure`: what the batch had met before it was known what it won. Those who lost try again, unless it
+    /// would only be met again, or has been for too long.
+    fn won(&mut self, batch: Batch, failure: Option<&Error>) {
+        let shares = self.forget(batch);
         let asked: usize = shares.iter().map(|share| share.asked).sum();
         let won: usize = shares.iter().map(|share| share.codes.len()).sum();
         if (asked - won) * 4 > asked {
@@ -326,6 +394,14 @@ impl Worker {
             let lost = share.asked - share.codes.len();
             open.flying -= share.asked;
             open.won.extend(share.codes);
+            let for_good = failure.filter(|failure| {
+                failure.kind() != ErrorKind::Unavailable || open.begun.elapsed() > self.store.patience
+            });
+            if let Some(failure) = for_good.filter(|_| lost > 0) {
+                open.error.get_or_insert_with(|| again(failure));
+                self.give_up(share.demand);
+                continue;
+            }
             if open.error.is_none() && lost > 0 {
                 if open.missing == 0 {
                     self.waiting.push_front(share.demand);
@@ -339,21 +415,31 @@ impl Worker {
         }
     }
 
-    /// A batch failed: what its callers have won is not known, unless it was never sent.
-    fn lost_track(&mut self, shares: Vec<Share>, error: &DriverError) {
+    /// Nothing was won, and nothing will be.
+    fn not_sent(&mut self, batch: Batch, error: &Error) {
         self.empty_window();
-        for share in shares {
+        for share in self.forget(batch) {
             let Some(open) = self.open.get_mut(&share.demand) else { continue };
             open.flying -= share.asked;
-            if never_sent(error) {
-                open.error.get_or_insert_with(|| database_error("reserving codes", error.clone()));
-            } else {
-                let reserve_id = share.holder.id;
-                open.error = Some(Error::OutcomeUnknown { reserve_id, source: cause(error) });
-            }
-            self.waiting.retain(|waiting| *waiting != share.demand);
-            self.end(vec![share.demand]);
+            open.error.get_or_insert_with(|| again(error));
+            self.give_up(share.demand);
         }
+    }
+
+    /// What these have won will not be known.
+    fn lost_track(&mut self, batch: Batch, error: &DriverError) {
+        for share in self.forget(batch) {
+            let Some(open) = self.open.get_mut(&share.demand) else { continue };
+            open.flying -= share.asked;
+            let reserve_id = share.holder.id;
+            open.error = Some(Error::OutcomeUnknown { reserve_id, source: cause(error) });
+            self.give_up(share.demand);
+        }
+    }
+
+    fn give_up(&mut self, number: u64) {
+        self.waiting.retain(|waiting| *waiting != number);
+        self.end(vec![number]);
     }
 
     /// Looks for no more codes for these, who do not wait any more.
@@ -392,7 +478,7 @@ impl Worker {
         }
         let Some(pass) = answer.empty_since.filter(|pass| *pass > self.forgot) else { return };
         // What flies may be lost yet, and then the pool must be looked at again.
-        if !self.window.is_empty() || self.flying > 0 {
+        if !self.window.is_empty() || self.flying + self.astray > 0 {
             self.dry = true;
             return;
         }

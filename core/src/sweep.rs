@@ -1,0 +1,55 @@
+//! The sweep: what dead attempts have left behind goes back into the pool.
+//!
+//! An attempt under a caller's id whose process died may hold codes that nobody will ask for, and one that
+//! was taken over may have a write land late. Its entry in the [ledger](crate::ledger) says when nothing more
+//! can come; every process looks from time to time for entries where that moment has passed.
+
+use std::sync::Weak;
+use std::time::Duration;
+
+use rand::RngExt;
+
+use crate::attempt::give_back_past;
+use crate::error::Result;
+use crate::ids::ReserveId;
+use crate::ledger::{Entry, Ledger, State};
+use crate::store::Store;
+
+/// Sweeps for as long as the ledger is in use.
+pub(crate) async fn sweep_now_and_then(store: Store, ledger: Weak<Ledger>, every: Duration) {
+    loop {
+        // Not all processes at the same time.
+        let part = rand::rng().random_range(0.5..1.0);
+        tokio::time::sleep(every.mul_f64(part)).await;
+        let Some(ledger) = ledger.upgrade() else { return };
+        // Whatever fails is found again the next time.
+        if let Err(error) = sweep(&store, &ledger).await {
+            tracing::debug!(kind = error.kind().as_str(), "what dead attempts have left was not swept");
+        }
+    }
+}
+
+async fn sweep(store: &Store, ledger: &Ledger) -> Result<()> {
+    for entry in ledger.due().await? {
+        match entry.state {
+            State::Granted | State::Expired => {
+                give_back_past(store, &entry.id, &entry.past).await?;
+                ledger.swept(&entry).await?;
+            }
+            State::Claiming | State::Abandoned => {
+                give_up(store, ledger, &entry).await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Ends an abandoned attempt that nobody has taken over.
+async fn give_up(store: &Store, ledger: &Ledger, entry: &Entry) -> Result<()> {
+    // So that an owner who is only slow cannot grant what is taken away here.
+    if let Some(owned) = ledger.take_over(entry, &ReserveId::random()).await? {
+        give_back_past(store, &entry.id, &owned.past).await?;
+        ledger.remove(&owned).await?;
+    }
+    Ok(())
+}
