@@ -181,7 +181,6 @@ async fn partial_callers_of_two_processes_who_want_more_than_there_is_share_all_
 /// Sixty callers of one pool want sixty codes each, and one command of theirs fails like this, late enough for
 /// others to fly past it.
 async fn assert_one_failed_command_costs_its_own_callers(server: &Mongod, mut how: Document) {
-    const MOST_CODES_OF_A_COMMAND: usize = 1_000;
     let ground = Ground::on(server, 4_000).await;
     let admin = ground.test.db.client().database("admin");
     how.insert("failCommands", vec!["update"]);
