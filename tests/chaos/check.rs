@@ -17,6 +17,8 @@ mod one_holder;
 mod same_set;
 mod settles;
 #[cfg(test)]
+mod simulation;
+#[cfg(test)]
 mod story;
 mod sums;
 mod untouched;
