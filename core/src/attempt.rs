@@ -10,7 +10,7 @@ use mongodb::options::ReadConcern;
 
 use crate::claim::{self, Claims, Holder};
 use crate::document;
-use crate::error::{Error, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{Code, ReserveId};
 use crate::ledger::{Entered, Entry, Ledger, Owned, RENEW, State, Wish};
 use crate::reserve::{Reservation, claim_all, reservation, unknown};
@@ -32,7 +32,13 @@ pub(crate) struct Means<'a> {
 pub(crate) async fn reserve(means: Means<'_>, wish: Wish<'_>, partial: bool) -> Result<Reservation> {
     let token = ReserveId::random();
     loop {
-        let owned = match enter(means, &wish, &token).await? {
+        let failed = |error: &Error| {
+            // Whether or not it owns the entry.
+            if error.kind() == ErrorKind::Unavailable {
+                abandon(means, wish.id, &token);
+            }
+        };
+        let owned = match enter(means, &wish, &token).await.inspect_err(failed)? {
             Way::Mine(owned) => owned,
             Way::Granted(entry) => return replay(means.store, &wish, &entry).await,
         };
@@ -61,8 +67,7 @@ enum Way {
 async fn enter(means: Means<'_>, wish: &Wish<'_>, token: &ReserveId) -> Result<Way> {
     let Means { store, ledger, .. } = means;
     loop {
-        let entered = ledger.enter(wish, token).await.inspect_err(|_| abandon(means, wish.id, token))?;
-        if let Entered::Mine { owned, in_use } = entered {
+        if let Entered::Mine { owned, in_use } = ledger.enter(wish, token).await? {
             if in_use && in_use_without_entry(store, wish.id).await? {
                 ledger.remove(&owned).await?;
                 return Err(Error::ReservationMismatch { field: "call" });
@@ -109,8 +114,13 @@ async fn claim_and_grant(
         claimed => claimed,
     };
     if let Err(Error::NotEnoughCodes { .. }) = claimed {
-        // If that fails, it is abandoned, and nothing is held under it either.
-        let _ = ledger.remove(owned).await;
+        // If that fails, it is abandoned, and nothing is held under it either. What the network may still
+        // deliver of an attempt before it must be found by the sweep.
+        let _ = if owned.past.is_empty() {
+            ledger.remove(owned).await
+        } else {
+            ledger.abandon(&owned.id, &owned.token).await
+        };
     }
     let codes = claimed?.keep();
     let granted = patiently(store.patience, || ledger.grant(owned)).await;

@@ -64,7 +64,7 @@ pub(crate) struct Wish<'a> {
 #[derive(Debug)]
 pub(crate) struct Owned {
     pub(crate) id: ReserveId,
-    token: String,
+    pub(crate) token: ReserveId,
     /// The date that marks its codes.
     pub(crate) reserved: DateTime,
     pub(crate) lease: Lease,
@@ -142,8 +142,8 @@ impl Ledger {
             .map_err(failed)?;
         let Some(taken) = taken else { return Ok(None) };
         let lease = Lease::until(date(&taken, "lease")?);
-        let Entry { id, owner: token, reserved, past, .. } = Entry::parse(taken, State::Claiming)?;
-        Ok(Some(Owned { id, token, reserved, lease, past }))
+        let Entry { id, reserved, past, .. } = Entry::parse(taken, State::Claiming)?;
+        Ok(Some(Owned { id, token: token.clone(), reserved, lease, past }))
     }
 
     /// Puts the end of the lease off. Whoever has lost the entry finds out when it wants to grant.
@@ -267,7 +267,7 @@ fn corrupt(field: &str) -> Error {
 
 impl Owned {
     fn filter(&self) -> Document {
-        doc! { "_id": self.id.as_str(), "owner": &self.token, "state": "claiming" }
+        doc! { "_id": self.id.as_str(), "owner": self.token.as_str(), "state": "claiming" }
     }
 }
 

@@ -87,6 +87,11 @@ impl ReplicaSet {
         Client::with_options(options).expect("the options are our own")
     }
 
+    /// The port that a member itself listens on, behind its proxy.
+    pub fn port(&self, member: usize) -> u16 {
+        self.servers[member].port()
+    }
+
     /// Process id of a member.
     ///
     /// # Panics

@@ -73,9 +73,9 @@ pub(super) async fn enter(store: Store, calls: Vec<Entering>) -> Result<Vec<Ente
             return Entered::Exists;
         }
         let in_use = in_use.contains(call.id.as_str());
-        let token = call.token.as_str().to_owned();
+        let Entering { id, token, .. } = call;
         let lease = Lease::until(lease_end);
-        Entered::Mine { owned: Owned { id: call.id, token, reserved: now, lease, past: Vec::new() }, in_use }
+        Entered::Mine { owned: Owned { id, token, reserved: now, lease, past: Vec::new() }, in_use }
     };
     Ok(calls.into_iter().enumerate().map(outcome).collect())
 }
@@ -122,7 +122,7 @@ impl Granting {
     pub(super) fn new(owned: &Owned) -> Self {
         Granting {
             id: owned.id.as_str().to_owned(),
-            token: owned.token.clone(),
+            token: owned.token.as_str().to_owned(),
             swept_later: !owned.past.is_empty(),
         }
     }

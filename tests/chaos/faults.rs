@@ -1,0 +1,208 @@
+//! What is done to the database, the network and the clients while these are at work.
+
+use std::thread::sleep;
+use std::time::Duration;
+
+use code_service_tests::proxy::Commands;
+use code_service_tests::{Proxy, ReplicaSet};
+use mongodb::bson::{Document, doc};
+use rand::RngExt;
+use rand::rngs::StdRng;
+
+use crate::clients::Clients;
+
+/// A kind of fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Fault {
+    StepDown,
+    KillPrimary,
+    PausePrimary,
+    LoseSecondary,
+    LoseMajority,
+    CutRequests,
+    CutReplies,
+    LateRequests,
+    SlowNetwork,
+    HalfOpen,
+    CutConnections,
+    FailingCommands,
+    KillClient,
+    PauseClient,
+}
+
+use Fault::*;
+
+impl Fault {
+    pub(crate) const ALL: [Fault; 14] = [
+        StepDown,
+        KillPrimary,
+        PausePrimary,
+        LoseSecondary,
+        LoseMajority,
+        CutRequests,
+        CutReplies,
+        LateRequests,
+        SlowNetwork,
+        HalfOpen,
+        CutConnections,
+        FailingCommands,
+        KillClient,
+        PauseClient,
+    ];
+
+    /// As the command line and the table have it.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            StepDown => "step-down",
+            KillPrimary => "kill-primary",
+            PausePrimary => "pause-primary",
+            LoseSecondary => "lose-secondary",
+            LoseMajority => "lose-majority",
+            CutRequests => "cut-requests",
+            CutReplies => "cut-replies",
+            LateRequests => "late-requests",
+            SlowNetwork => "slow-network",
+            HalfOpen => "half-open",
+            CutConnections => "cut-connections",
+            FailingCommands => "failing-commands",
+            KillClient => "kill-client",
+            PauseClient => "pause-client",
+        }
+    }
+
+    pub(crate) fn named(name: &str) -> Option<Fault> {
+        Fault::ALL.into_iter().find(|fault| fault.name() == name)
+    }
+
+    /// What it does to whom.
+    pub(crate) fn what(self) -> &'static str {
+        match self {
+            StepDown => "the primary steps down",
+            KillPrimary => "the primary is killed, and comes back",
+            PausePrimary => "the primary stands still until another is elected, and goes on",
+            LoseSecondary => "a secondary is killed, and comes back",
+            LoseMajority => "both secondaries are killed, and come back",
+            CutRequests => "commands are cut off before the server has them",
+            CutReplies => "commands are carried out, and cut off before their replies",
+            LateRequests => "commands are cut off, and reach the server seconds later",
+            SlowNetwork => "all that clients send is slow",
+            HalfOpen => "connections to the primary fall silent, and nobody is told",
+            CutConnections => "all connections are closed",
+            FailingCommands => "commands fail on the primary, in all the ways that they can",
+            KillClient => "a client process is killed, and another takes its place",
+            PauseClient => "a client process stands still, and goes on",
+        }
+    }
+
+    /// Lets it happen, and ends it. Returns how many commands, connections or processes it has met.
+    pub(crate) fn strike(self, set: &mut ReplicaSet, clients: &mut Clients, rng: &mut StdRng) -> u64 {
+        let primary = set.wait_for_primary(Duration::from_secs(60));
+        let secondary = (primary + rng.random_range(1..=2)) % 3;
+        match self {
+            StepDown => set.step_down(5),
+            KillPrimary => {
+                set.kill(primary);
+                set.wait_for_primary(Duration::from_secs(60));
+                set.start_again(primary);
+            }
+            PausePrimary => {
+                set.pause(primary);
+                pause(rng, 2_500..5_000);
+                set.resume(primary);
+            }
+            LoseSecondary => {
+                set.kill(secondary);
+                pause(rng, 500..2_000);
+                set.start_again(secondary);
+            }
+            LoseMajority => {
+                let others = [(primary + 1) % 3, (primary + 2) % 3];
+                others.iter().for_each(|member| set.kill(*member));
+                pause(rng, 500..4_000);
+                others.iter().for_each(|member| set.start_again(*member));
+            }
+            CutRequests | CutReplies | LateRequests => return self.cut(&set.proxies()[primary], rng),
+            SlowNetwork => {
+                let delay = Duration::from_millis(rng.random_range(20..300));
+                set.proxies().iter().for_each(|proxy| proxy.delay(delay));
+                pause(rng, 1_000..3_000);
+                set.proxies().iter().for_each(|proxy| proxy.delay(Duration::ZERO));
+                return set.proxies().iter().map(|proxy| proxy.hits().delayed).sum();
+            }
+            HalfOpen => {
+                set.proxies()[primary].black_hole(true);
+                pause(rng, 1_000..6_000);
+                set.proxies()[primary].black_hole(false);
+                return set.proxies()[primary].hits().swallowed;
+            }
+            CutConnections => {
+                set.proxies().iter().for_each(Proxy::cut_all);
+                return set.proxies().iter().map(|proxy| proxy.hits().cut_connections).sum();
+            }
+            FailingCommands => {
+                let times = rng.random_range(1..=20);
+                set.fail_point(primary, doc! { "times": times }, failure(rng));
+                pause(rng, 500..2_000);
+                // Whoever is not there any more fails nothing.
+                if set.hello(primary).is_some() {
+                    set.fail_point(primary, "off", doc! {});
+                }
+            }
+            KillClient => clients.replace_one(rng),
+            PauseClient => clients.pause_one(rng, |rng| pause(rng, 1_000..8_000)),
+        }
+        1
+    }
+
+    fn cut(self, proxy: &Proxy, rng: &mut StdRng) -> u64 {
+        let which = match rng.random_range(0..8) {
+            0..4 => Commands::named("update").on("codes"),
+            4 => Commands::named("update"),
+            5 => Commands::named("insert"),
+            6 => Commands::named("find"),
+            _ => Commands::ANY,
+        };
+        let times = rng.random_range(1..=6);
+        match self {
+            CutRequests => proxy.cut_requests(times, which),
+            CutReplies => proxy.cut_replies(times, which),
+            _ => {
+                let delay = Duration::from_millis(rng.random_range(100..12_000));
+                proxy.late(times, delay, Commands::named("update"));
+                pause(rng, 1_000..2_000);
+                return proxy.hits().late;
+            }
+        }
+        pause(rng, 500..1_500);
+        proxy.hits().cut_requests + proxy.hits().cut_replies
+    }
+}
+
+fn pause(rng: &mut StdRng, milliseconds: std::ops::Range<u64>) {
+    sleep(Duration::from_millis(rng.random_range(milliseconds)));
+}
+
+/// A way for commands of clients to fail.
+fn failure(rng: &mut StdRng) -> Document {
+    let commands = match rng.random_range(0..4) {
+        0 | 1 => vec!["update"],
+        2 => vec!["update", "insert", "findAndModify", "delete"],
+        _ => vec!["find", "getMore", "aggregate", "update"],
+    };
+    let mut data = doc! { "failCommands": commands, "appName": "code-service" };
+    match rng.random_range(0..4) {
+        0 => data.insert("closeConnection", true),
+        1 => data.insert("writeConcernError", doc! { "code": 64, "errmsg": "waiting for replication" }),
+        // HostUnreachable, HostNotFound, ExceededTimeLimit, interrupted for a change of state, time limit, stepped
+        // down, not writable primary, a lock that was not had.
+        _ => {
+            let codes = [6, 7, 262, 11_602, 50, 189, 10_107, 24];
+            data.insert("errorCode", codes[rng.random_range(0..codes.len())])
+        }
+    };
+    if rng.random_bool(0.3) {
+        data.insert("blockConnection", true);
+        data.insert("blockTimeMS", rng.random_range(10..1_500));
+    }
+    data
+}
