@@ -100,7 +100,7 @@ pub(crate) fn gather(facts: &Facts<'_>) -> Holds {
             let unfenced = &facts.settles.unfenced(code).releases;
             let maybe_released = released_from(facts, fenced, start).min(unfenced.may_touch(start));
             let mut until = shown.last.max(expires.min(maybe_released));
-            // What a dead attempt takes late is under the id, too: then these prove nothing about what was granted.
+            // What a dead attempt takes late is under the id, too, and might be mistaken for what was granted.
             if settled <= known {
                 until = until.max(last_settled(facts, fenced));
                 if facts.documents[code].is_some_and(|document| shows(document, reservation.id)) {
@@ -109,12 +109,10 @@ pub(crate) fn gather(facts: &Facts<'_>) -> Holds {
             }
             let freed = ended(facts, fenced, known).min(unfenced.has_touched(known));
             let over = freed.min(facts.expired(pool, known));
-            let answer = shown.first;
-            let reservation = position;
             holds.push(Hold {
-                reservation,
+                reservation: position,
                 code,
-                answer,
+                answer: shown.first,
                 start,
                 known,
                 until,

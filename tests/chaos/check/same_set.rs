@@ -1,7 +1,7 @@
 //! The same id, the same codes.
 
 use super::Violation;
-use super::facts::{Facts, Reservation};
+use super::facts::{Answer, Facts, Reservation};
 use super::holds::Hold;
 use crate::history::{Call, Outcome};
 
@@ -69,13 +69,10 @@ fn answers(facts: &Facts<'_>, reservation: &Reservation<'_>) -> Vec<Wrong> {
     let mut wrong = Vec::new();
     for position in &reservation.holds {
         let hold = &facts.holds.all()[*position];
-        let has = |call: usize| {
-            let answer = reservation.answers.iter().find(|answer| answer.call == call);
-            answer.is_some_and(|answer| answer.codes.binary_search(&hold.code).is_ok())
-        };
-        let with = reservation.answers.iter().filter(|answer| answer.codes.binary_search(&hold.code).is_ok());
-        let last = with.map(|answer| answer.call).max_by_key(|call| facts.calls[*call].start);
-        for call in reservation.answers.iter().map(|answer| answer.call).filter(|call| !has(*call)) {
+        let shows = |answer: &&Answer| answer.codes.binary_search(&hold.code).is_ok();
+        let (with, without): (Vec<_>, Vec<_>) = reservation.answers.iter().partition(shows);
+        let last = with.iter().map(|answer| answer.call).max_by_key(|call| facts.calls[*call].start);
+        for call in without.iter().map(|answer| answer.call) {
             let end = facts.calls[call].end;
             if !may_be_lost(hold, end) {
                 wrong.push((format!("lacks {}", facts.name(hold.code)), vec![hold.answer, call]));

@@ -60,12 +60,14 @@ impl Client {
             return Call::Recover { id };
         }
         let kind = rng.random_range(0..100);
-        if kind < 40 && !self.mine.is_empty() {
-            let (id, codes) = self.mine.swap_remove(rng.random_range(0..self.mine.len()));
-            let kept = rng.random_range(0..codes.len().max(1));
-            let codes = codes.get(kept..).map(<[String]>::to_vec).unwrap_or_default();
+        if kind < 55 && !self.mine.is_empty() {
+            let (id, mut kept) = self.mine.swap_remove(rng.random_range(0..self.mine.len()));
+            let codes = kept.split_off(rng.random_range(0..kept.len()));
+            if !kept.is_empty() {
+                self.mine.push((id.clone(), kept));
+            }
             let id = (!self.history.old && rng.random_bool(0.8)).then_some(id);
-            return match rng.random_bool(0.1) {
+            return match rng.random_bool(0.02) {
                 true => Call::Assign { pool: 0, id, codes },
                 false => Call::Release { pool: 0, id, codes },
             };
@@ -78,10 +80,10 @@ impl Client {
         let number = made / 60 + rng.random_range(0..4);
         let own = format!("own-{number}");
         match kind {
-            40..44 => Call::Count { pool: 0, calm: true },
-            44..46 => Call::Save { pool: 0, codes: vec![header.pools[0].code(0)] },
-            46..50 => Call::Recover { id: own },
-            50..65 => {
+            55..57 => Call::Count { pool: 0, calm: true },
+            57..58 => Call::Save { pool: 0, codes: vec![header.pools[0].code(0)] },
+            58..61 => Call::Recover { id: own },
+            61..75 => {
                 let usual = u32::try_from(number % 3).unwrap_or_default() + 1;
                 let count = if rng.random_bool(0.05) { usual + 1 } else { usual };
                 Call::Reserve { pool: 0, count, partial: rng.random_bool(0.2), id: Some(own) }
@@ -141,10 +143,11 @@ impl Run {
                 let call = chosen.next(&mut rng, made, &header);
                 chosen.begin(service.now, call);
                 made += 1;
-            } else if rng.random_bool(0.0003) {
+            } else if rng.random_bool(0.0005) {
                 let old = chosen.history.old;
                 let mut killed = std::mem::replace(chosen, client(old));
-                killed.history.gone = Some(service.now);
+                // Now and then nobody has seen the process end.
+                killed.history.gone = rng.random_bool(0.9).then_some(service.now);
                 service.killed(killed.history.client, killed.doing);
                 dead.push(killed.history);
             } else if let Some(doing) = &mut chosen.doing
@@ -158,15 +161,15 @@ impl Run {
     }
 }
 
-/// The longest a reservation of the deployed service lasts, and one that ends often during a run.
+/// How long a reservation lasts: as in the deployed service, and so that many expire during a run.
 const TTLS: [u64; 2] = [86_400_000, 400];
 
 #[test]
 fn a_right_service_breaks_no_rule() {
-    for seed in 0..24 {
+    for seed in 0..36 {
         let ttl_ms = TTLS[(seed % 2) as usize];
-        let size = [30, 300, 3_000][(seed % 3) as usize];
-        let verdict = Run { seed, calls: 4_000, clients: 16, size, ttl_ms, fault: Fault::None }.verdict();
+        let size = [20, 100, 600][(seed % 3) as usize];
+        let verdict = Run { seed, calls: 3_000, clients: 16, size, ttl_ms, fault: Fault::None }.verdict();
         assert!(verdict.violations.is_empty(), "seed {seed}: {verdict}");
     }
 }
@@ -184,14 +187,18 @@ fn every_way_of_being_wrong_breaks_its_rule() {
         (Fault::SaysLost, "fenced"),
         (Fault::Miscounts, "counts agree"),
     ] {
-        let verdict = Run { seed: 1, calls: 8_000, clients: 16, size: 300, ttl_ms: TTLS[0], fault }.verdict();
-        assert!(verdict.violations.iter().any(|v| v.rule == rule), "{fault:?} breaks {rule}: {verdict}");
+        // A run in which a process dies unseen proves little of what came later.
+        let caught = (0..6).filter(|seed| {
+            let run = Run { seed: *seed, calls: 4_000, clients: 16, size: 300, ttl_ms: TTLS[0], fault };
+            run.verdict().violations.iter().any(|violation| violation.rule == rule)
+        });
+        assert!(caught.count() > 2, "{fault:?} does not break {rule}");
     }
 }
 
 #[test]
 fn many_calls_are_checked_soon() {
-    let run = Run { seed: 5, calls: 200_000, clients: 64, size: 20_000, ttl_ms: TTLS[0], fault: Fault::None };
+    let run = Run { seed: 5, calls: 200_000, clients: 64, size: 2_000, ttl_ms: TTLS[1], fault: Fault::None };
     let (histories, header, snapshot) = run.histories();
     let start = std::time::Instant::now();
     let verdict = check(&histories, &header, &snapshot);

@@ -91,7 +91,7 @@ impl Service {
     pub(super) fn settle_or_fail(&mut self, doing: &mut Doing, call: &Call) -> Option<Outcome> {
         let unfenced_release = matches!(call, Call::Release { id: None, .. }) && !doing.old;
         if unfenced_release && doing.read.is_none() {
-            doing.read = Some(self.codes.clone());
+            doing.read = Some(self.read(call));
             return None;
         }
         if !self.rng.random_bool(0.03) {
@@ -105,6 +105,12 @@ impl Service {
         Some(Outcome::Unavailable)
     }
 
+    /// The codes that a call names, as they are.
+    fn read(&self, call: &Call) -> Vec<Stored> {
+        let (Call::Assign { codes, .. } | Call::Release { codes, .. }) = call else { return Vec::new() };
+        codes.iter().map(|code| self.codes[self.number(code)].clone()).collect()
+    }
+
     /// Assigns or releases; only what is as it was read, if it was.
     pub(super) fn settle(&mut self, call: &Call, read: Option<&[Stored]>) -> Outcome {
         let (codes, id, assigns) = match call {
@@ -114,13 +120,13 @@ impl Service {
         };
         let now = self.ms();
         let (mut updated, mut lost) = (0, Vec::new());
-        for name in codes {
+        for (position, name) in codes.iter().enumerate() {
             let says_lost = self.wrong(Fault::SaysLost, 0.05);
             let number = self.number(name);
             let code = &mut self.codes[number];
             let under = id.is_none() || (code.id == *id && code.reserved.is_some());
             let repeats = assigns && under && code.assigned.is_some();
-            let as_read = read.is_none_or(|read| read[number] == *code);
+            let as_read = read.is_none_or(|read| read[position] == *code);
             if code.assigned.is_some() || !under || says_lost {
                 if id.is_some() && !repeats {
                     lost.push(name.clone());
