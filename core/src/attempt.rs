@@ -69,8 +69,11 @@ async fn enter(means: Means<'_>, wish: &Wish<'_>, token: &ReserveId) -> Result<W
     loop {
         if let Entered::Mine { owned, in_use } = ledger.enter(wish, token).await? {
             if in_use && in_use_without_entry(store, wish.id).await? {
-                ledger.remove(&owned).await?;
-                return Err(Error::ReservationMismatch { field: "call" });
+                if ledger.remove(&owned).await? {
+                    return Err(Error::ReservationMismatch { field: "call" });
+                }
+                // The codes are those of an attempt that took this one for dead.
+                continue;
             }
             return Ok(Way::Mine(owned));
         }

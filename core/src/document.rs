@@ -130,6 +130,11 @@ pub(crate) fn reserved(mut filter: Document) -> Document {
     filter
 }
 
+/// An expression: that what was reserved at the date of `field` has not expired.
+pub(crate) fn not_expired(field: &str, ttl: Duration) -> Document {
+    doc! { "$gt": [field, cutoff(ttl)] }
+}
+
 /// Codes that were reserved under `id` and are assigned, or whose reservation has not expired.
 pub(crate) fn in_use(id: &ReserveId, ttl: Duration) -> Document {
     doc! {
@@ -137,7 +142,7 @@ pub(crate) fn in_use(id: &ReserveId, ttl: Duration) -> Document {
         "date.reserved": { "$type": "date" },
         "$or": [
             { "date.assigned": { "$ne": Bson::Null } },
-            { "$expr": { "$gt": ["$date.reserved", cutoff(ttl)] } },
+            { "$expr": not_expired("$date.reserved", ttl) },
         ],
     }
 }
@@ -149,7 +154,7 @@ pub(crate) fn with_status(mut filter: Document, status: Status, ttl: Duration) -
         Status::Reserved => {
             filter.insert("date.reserved", doc! { "$type": "date" });
             filter.insert("date.assigned", Bson::Null);
-            filter.insert("$expr", doc! { "$gt": ["$date.reserved", cutoff(ttl)] });
+            filter.insert("$expr", not_expired("$date.reserved", ttl));
             filter
         }
         Status::Assigned => {

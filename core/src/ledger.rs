@@ -118,15 +118,28 @@ impl Ledger {
         find(&self.store, id).await
     }
 
-    /// Makes `token` the owner of an abandoned entry, under a date that no attempt before it had. None if
-    /// somebody else was faster.
+    /// Makes `token` the owner of an entry whose lease has ended, under a date that no attempt before it had.
+    /// None if somebody else was faster, or its owner has put the end off.
     pub(crate) async fn take_over(&self, entry: &Entry, token: &ReserveId) -> Result<Option<Owned>> {
+        self.take_if_past("$lease", entry, token).await
+    }
+
+    /// The same for an entry whose attempts can do nothing more.
+    pub(crate) async fn take_to_sweep(&self, entry: &Entry, token: &ReserveId) -> Result<Option<Owned>> {
+        self.take_if_past("$sweep", entry, token).await
+    }
+
+    async fn take_if_past(&self, moment: &str, entry: &Entry, token: &ReserveId) -> Result<Option<Owned>> {
         let failed = |e| database_error("taking an entry of the ledger over", e);
         let taken = self
             .store
             .ledger
             .find_one_and_update(
-                doc! { "_id": entry.id.as_str(), "state": "claiming", "owner": &entry.owner },
+                doc! {
+                    "_id": entry.id.as_str(), "state": "claiming", "owner": &entry.owner,
+                    // Not as it was when it was read: the owner may have put it off since.
+                    "$expr": { "$lte": [moment, "$$NOW"] },
+                },
                 vec![doc! { "$set": {
                     "owner": token.as_str(),
                     "past": { "$concatArrays": [{ "$ifNull": ["$past", []] }, ["$reserved"]] },
@@ -168,23 +181,28 @@ impl Ledger {
         Ok(())
     }
 
-    /// Marks the codes of an attempt as granted. False if it does not own the entry any more. May be repeated.
+    /// Marks the codes of an attempt as granted. False if it does not own the entry any more, or they have expired
+    /// meanwhile. May be repeated.
     pub(crate) async fn grant(&self, owned: &Owned) -> Result<bool> {
         self.grant.call(Granting::new(owned)).await
     }
 
-    /// Removes the entry of an attempt that keeps no code: the id is as new again.
-    pub(crate) async fn remove(&self, owned: &Owned) -> Result<()> {
+    /// Removes the entry of an attempt that keeps no code: the id is as new again. False if the attempt does not
+    /// own it any more.
+    pub(crate) async fn remove(&self, owned: &Owned) -> Result<bool> {
         let removed = self.store.ledger.delete_one(owned.filter()).within(SHORT).await;
-        removed.map(|_| ()).map_err(|e| database_error("removing an entry of the ledger", e))
+        let removed = removed.map_err(|e| database_error("removing an entry of the ledger", e))?;
+        Ok(removed.deleted_count == 1)
     }
 
-    /// Ends the lease of an attempt that failed: the next caller need not wait for it.
-    pub(crate) async fn abandon(&self, id: &ReserveId, token: &ReserveId) -> Result<()> {
+    /// Ends the lease of an attempt that failed: the next caller need not wait for it. False if the attempt does
+    /// not own the entry any more.
+    pub(crate) async fn abandon(&self, id: &ReserveId, token: &ReserveId) -> Result<bool> {
         let owned = doc! { "_id": id.as_str(), "owner": token.as_str(), "state": "claiming" };
         let ended = doc! { "$currentDate": { "lease": true } };
         let ended = self.store.ledger.update_one(owned, ended).within(SHORT).await;
-        ended.map(|_| ()).map_err(|e| database_error("ending a lease in the ledger", e))
+        let ended = ended.map_err(|e| database_error("ending a lease in the ledger", e))?;
+        Ok(ended.matched_count == 1)
     }
 
     /// Entries whose attempts, but for a granted one, can do nothing more.

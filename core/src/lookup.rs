@@ -231,8 +231,9 @@ pub(crate) async fn recover(
                 if let Some(owned) = ledger.take_over(&entry, &token).await? {
                     give_back_past(store, id, &owned.past).await?;
                     // What the network may still deliver is swept; until then the next caller can go on.
-                    ledger.abandon(id, &token).await?;
-                    return Ok(None);
+                    if ledger.abandon(id, &token).await? {
+                        return Ok(None);
+                    }
                 }
             }
             entry => return held(store, id, entry.as_ref(), ReadConcern::linearizable()).await,

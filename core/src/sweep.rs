@@ -47,7 +47,7 @@ async fn sweep(store: &Store, ledger: &Ledger) -> Result<()> {
 /// Ends an abandoned attempt that nobody has taken over.
 async fn give_up(store: &Store, ledger: &Ledger, entry: &Entry) -> Result<()> {
     // So that an owner who is only slow cannot grant what is taken away here.
-    if let Some(owned) = ledger.take_over(entry, &ReserveId::random()).await? {
+    if let Some(owned) = ledger.take_to_sweep(entry, &ReserveId::random()).await? {
         give_back_past(store, &entry.id, &owned.past).await?;
         ledger.remove(&owned).await?;
     }

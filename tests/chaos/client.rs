@@ -101,12 +101,13 @@ impl Caller {
         let end = Orders::end_of(&self.orders.folder);
         while !end.exists() {
             self.turn += 1;
-            match self.rng.random_range(0..100) {
+            match self.rng.random_range(0..1_000) {
                 _ if self.held.len() > 6 => self.settle().await,
-                0..55 => self.reserve_something().await,
-                55..95 => self.settle().await,
-                95..98 => self.count().await,
-                _ => self.upload().await,
+                0..550 => self.reserve_something().await,
+                550..985 => self.settle().await,
+                985..997 => self.upload().await,
+                // A count is work for the database.
+                _ => self.count().await,
             }
         }
     }

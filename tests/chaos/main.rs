@@ -74,8 +74,10 @@ fn plan(options: &[&str]) -> Result<Plan, Box<dyn Error>> {
             ["--callers", callers] => plan.callers = callers.parse()?,
             ["--codes", codes] => plan.codes = codes.parse()?,
             ["--faults", names] => {
+                // Without a name there are none.
+                let names = names.split_terminator(',');
                 let fault = |name| Fault::named(name).ok_or_else(|| format!("there is no fault {name}"));
-                plan.faults = names.split(',').map(fault).collect::<Result<_, _>>()?;
+                plan.faults = names.map(fault).collect::<Result<_, _>>()?;
             }
             _ => return Err(format!("what is {}?", option.join(" ")).into()),
         }

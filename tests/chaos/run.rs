@@ -79,7 +79,10 @@ pub(crate) async fn run(plan: &Plan) -> Ran {
     let mut rng = StdRng::seed_from_u64(plan.seed);
     let end = Instant::now() + Duration::from_secs_f64(plan.minutes * 60.0);
     while Instant::now() < end && ran.complaints.is_empty() {
-        let fault = *plan.faults.choose(&mut rng).expect("there are faults");
+        let Some(&fault) = plan.faults.choose(&mut rng) else {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            continue;
+        };
         let met = fault.strike(&mut set, &mut clients, &mut rng);
         set.wait_for_primary(Duration::from_secs(60));
         let normal = until_normal(&mut watcher).await;

@@ -120,6 +120,9 @@ impl Server {
         command.args(["--setParameter", "oplogNetworkTimeoutBufferSeconds=1"]);
         command.args(["--setParameter", "oplogFetcherSteadyStateMaxFetcherRestarts=0"]);
         if let Some(cache) = cache {
+            // What was taken out of a pool stays in the index for so long, and is passed over: by itself five minutes,
+            // in which a test takes the same codes thousands of times.
+            command.args(["--setParameter", "minSnapshotHistoryWindowInSeconds=10"]);
             command.arg("--wiredTigerCacheSizeGB").arg(cache.to_string());
         }
         command.arg("--port").arg(port.to_string());

@@ -9,7 +9,7 @@ use mongodb::options::ReadConcern;
 
 use super::{GRACE, KEEP, Owned, Wish, lease};
 use crate::claim::Lease;
-use crate::document::later;
+use crate::document::{self, later};
 use crate::ids::ReserveId;
 use crate::store::Store;
 use crate::task::{SHORT, Within};
@@ -139,16 +139,19 @@ pub(super) async fn grant(store: Store, calls: Vec<Granting>) -> Result<Vec<bool
         }
         let ids: Vec<&str> = some.iter().map(|call| call.id.as_str()).collect();
         let tokens: Vec<&str> = some.iter().map(|call| call.token.as_str()).collect();
-        let owned = doc! { "_id": { "$in": &ids }, "owner": { "$in": &tokens } };
+        let mut owned = doc! { "_id": { "$in": &ids }, "owner": { "$in": &tokens } };
         let mut change = doc! { "$set": { "state": "granted" } };
         if !swept_later {
             change.insert("$unset", doc! { "sweep": "" });
         }
-        let done = store.ledger.update_many(owned.clone(), change).within(SHORT).await?;
+        let mut in_time = owned.clone();
+        in_time.insert("$expr", document::not_expired("$reserved", store.ttl));
+        let done = store.ledger.update_many(in_time, change).within(SHORT).await?;
         if done.matched_count == some.len() as u64 {
             granted.extend(tokens);
             continue;
         }
+        owned.insert("state", "granted");
         let found = store.ledger.find(owned).read_concern(ReadConcern::local()).within(SHORT).await?;
         let found: Vec<Document> = found.try_collect().within(SHORT).await?;
         let owners: HashSet<&str> = found.iter().filter_map(|entry| entry.get_str("owner").ok()).collect();
