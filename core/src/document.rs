@@ -15,6 +15,7 @@ use mongodb::bson::{Bson, DateTime, Document, RawDocumentBuf, doc, rawdoc};
 
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
+use crate::mutant::{Mutant, is};
 use crate::status::{Status, StoredCode, status_at};
 
 /// The `_id` of a code. The order of its fields is part of its identity.
@@ -45,6 +46,9 @@ pub(crate) fn new_code(
 
 /// The moment before which a reservation has expired, as an expression of the server's clock.
 fn cutoff(ttl: Duration) -> Document {
+    if is(Mutant::PodClock) {
+        return doc! { "$literal": cutoff_at(DateTime::now(), ttl) };
+    }
     doc! { "$subtract": ["$$NOW", millis(ttl)] }
 }
 
@@ -68,6 +72,7 @@ pub(crate) fn free(mut filter: Document) -> Document {
 /// Adds to `filter` that a code's reservation had expired at a moment of the server's clock. The index finds
 /// these without looking at the others, which it cannot by `$$NOW`.
 pub(crate) fn expired_at(mut filter: Document, now: DateTime, ttl: Duration) -> Document {
+    let now = if is(Mutant::PodClock) { DateTime::now() } else { now };
     filter.insert("date.reserved", doc! { "$lte": cutoff_at(now, ttl) });
     filter.insert("date.assigned", Bson::Null);
     filter

@@ -70,6 +70,7 @@ mod indexes;
 mod joined;
 mod ledger;
 mod lookup;
+mod mutant;
 mod options;
 mod reserve;
 mod rows;

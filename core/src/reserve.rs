@@ -10,6 +10,7 @@ use crate::claim::{self, Claim, Claims, Holder, Pool};
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::ledger::Wish;
+use crate::mutant::{Mutant, is};
 use crate::store::Store;
 use crate::task::to_the_end;
 
@@ -68,13 +69,16 @@ pub(crate) async fn reserve(means: Means<'_>, wish: Reserve) -> Result<Reservati
         return Err(Error::invalid("count", format!("must be a whole number from 1 to {MAX_RESERVE}")));
     }
     let pool = Pool { campaign: wish.campaign, code_type: wish.code_type };
-    if let Some(id) = &wish.reserve_id {
+    if let Some(id) = wish.reserve_id.as_ref().filter(|_| !is(Mutant::NoLedger)) {
         let under_id = Wish { id, pool: &pool, count: wish.count };
         // Boxed: whoever has no id should not carry that future's kilobytes.
         return Box::pin(attempt::reserve(means, under_id, wish.partial)).await;
     }
     let Means { store, claims, .. } = means;
-    let holder = Holder::new();
+    let mut holder = Holder::new();
+    if let Some(id) = wish.reserve_id {
+        holder.id = id;
+    }
     let claim = claim_all(store, claims, &pool, &holder, wish.count, wish.partial).await?;
     let since = match claim.since {
         Some(since) => since,

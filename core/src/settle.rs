@@ -14,6 +14,7 @@ use mongodb::options::ReadConcern;
 use crate::document;
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, ReserveId};
+use crate::mutant::{Mutant, is};
 use crate::store::{Store, database_error};
 use crate::task::{LONG, SHORT, Within, patiently};
 
@@ -59,7 +60,8 @@ pub(crate) async fn assign(
 /// Assigns what the filter names and nobody has assigned, or what the id holds of it. Returns how many.
 async fn assign_among(store: &Store, among: &Document, reserve_id: Option<&ReserveId>) -> Result<u64> {
     let filter = match reserve_id {
-        Some(id) => document::held(among.clone(), id),
+        Some(id) if !is(Mutant::NoFence) => document::held(among.clone(), id),
+        Some(_) => document::reserved(among.clone()),
         None => document::unassigned(among.clone()),
     };
     let (begun, mut sent) = (Instant::now(), 0);
@@ -94,8 +96,8 @@ pub(crate) async fn release(
     for batch in distinct(codes).chunks(BATCH) {
         let among = doc! { "_id": document::ids_in(campaign, batch) };
         let held = match reserve_id {
-            Some(id) => document::held(among, id),
-            None => document::reserved(among),
+            Some(id) if !is(Mutant::NoFence) => document::held(among, id),
+            Some(_) | None => document::reserved(among),
         };
         let held = find(store, held).await?;
         report.updated += end_reservations(store, campaign, &held).await?;

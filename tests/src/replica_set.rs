@@ -6,7 +6,7 @@
 //! All functions block, and may be called inside a tokio runtime.
 
 use std::io;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use mongodb::Client;
@@ -18,6 +18,9 @@ use crate::server::Server;
 
 /// The storage engine's cache of each member, in GB.
 const CACHE: Option<f32> = Some(0.25);
+
+/// What three members may come to write in a long run, in bytes.
+const ROOM: u64 = 8 << 30;
 
 /// For an election: it takes some 3 s on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -37,7 +40,7 @@ impl ReplicaSet {
     /// When no mongod can be found, or the set does not come up. All functions panic when they wait in vain.
     pub fn start() -> ReplicaSet {
         let servers: Vec<Server> = std::thread::scope(|scope| {
-            let starts = [(); 3].map(|()| scope.spawn(|| Server::start(CACHE)));
+            let starts = [(); 3].map(|()| scope.spawn(|| Server::start_in(&folder(), CACHE)));
             starts.into_iter().map(|start| start.join().expect("a member starts")).collect()
         });
         let proxies = servers.iter().map(|server| Proxy::start(server.port())).collect();
@@ -211,6 +214,13 @@ impl ReplicaSet {
         }
         self.wait_until_whole()
     }
+}
+
+/// Where the members keep their data: in memory, if there is room. Members are killed here, and not the machine.
+fn folder() -> PathBuf {
+    let memory = Path::new("/dev/shm");
+    let room = rustix::fs::statvfs(memory).map(|found| found.f_bavail * found.f_frsize);
+    if room.is_ok_and(|room| room > ROOM) { memory.to_owned() } else { std::env::temp_dir() }
 }
 
 /// The address that clients and members know a member by.

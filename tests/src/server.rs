@@ -34,8 +34,13 @@ impl Server {
     /// # Panics
     /// When no mongod can be found, or it does not answer; the message ends with its log. So do all others.
     pub(crate) fn start(cache: Option<f32>) -> Server {
+        Server::start_in(&std::env::temp_dir(), cache)
+    }
+
+    /// The same with its folder in another one.
+    pub(crate) fn start_in(parent: &Path, cache: Option<f32>) -> Server {
         for _ in 0..PORT_ATTEMPTS {
-            let mut server = Server::prepare(free_port(), cache);
+            let mut server = Server::prepare(free_port(), cache, parent);
             if server.launch() {
                 return server;
             }
@@ -110,9 +115,9 @@ impl Server {
         self.poll(fact).unwrap_or_else(|last_word| self.fail(what, &last_word));
     }
 
-    fn prepare(port: u16, cache: Option<f32>) -> Server {
+    fn prepare(port: u16, cache: Option<f32>, parent: &Path) -> Server {
         let program = binary::mongod().unwrap_or_else(|reason| panic!("{reason}"));
-        let folder = std::env::temp_dir().join(format!("code-service-{}", mongod::unique_name()));
+        let folder = parent.join(format!("code-service-{}", mongod::unique_name()));
         let mut command = Command::new(program);
         command.args(["--replSet", "rs0", "--bind_ip", "127.0.0.1", "--nounixsocket"]);
         command.args(["--setParameter", "enableTestCommands=1"]);
@@ -191,12 +196,12 @@ mod tests {
     fn a_port_that_somebody_listens_on_is_reported_as_taken() {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
         let port = listener.local_addr().expect("a bound socket has an address").port();
-        assert!(!Server::prepare(port, CACHE).launch());
+        assert!(!Server::prepare(port, CACHE, &std::env::temp_dir()).launch());
     }
 
     #[test]
     fn the_server_of_somebody_else_is_not_taken_for_ours() {
         let other = Server::start(CACHE);
-        assert!(!Server::prepare(other.port(), CACHE).launch());
+        assert!(!Server::prepare(other.port(), CACHE, &std::env::temp_dir()).launch());
     }
 }

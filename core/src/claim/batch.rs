@@ -20,6 +20,7 @@ use crate::claim::{Holder, Pool};
 use crate::document;
 use crate::error::Error;
 use crate::ids::Code;
+use crate::mutant::{Mutant, is};
 use crate::store::{Store, database_error, is_whole, never_sent, write_error};
 use crate::task::{SHORT, Within};
 
@@ -113,8 +114,12 @@ fn command(
     let (own, joined): (Vec<&Share>, Vec<&Share>) =
         shares.iter().partition(|share| share.codes.len() >= OWN_STATEMENT);
     let guard = doc! { "type": pool.code_type.as_str() };
-    let guard = if all_free { document::free(guard) } else { document::available(guard, store.ttl) };
-    let guard = document::begun_before(guard, deadline);
+    let guard = match all_free {
+        _ if is(Mutant::NoGuard) => guard,
+        true => document::free(guard),
+        false => document::available(guard, store.ttl),
+    };
+    let guard = if is(Mutant::NoDeadline) { guard } else { document::begun_before(guard, deadline) };
     let guard = RawDocumentBuf::try_from(&guard).expect("names without a zero byte");
     let guarded = |codes: &mut dyn Iterator<Item = &Code>| {
         let mut ids = RawArrayBuf::new();
@@ -136,12 +141,13 @@ fn command(
         let query = guarded(&mut joined.iter().flat_map(|share| &share.codes));
         statements.push(rawdoc! { "q": query, "u": [for_many(&joined)], "multi": true });
     }
+    // A raw command takes nothing from the client's settings.
+    let safe = rawdoc! { "w": "majority", "j": true };
     rawdoc! {
         "update": store.codes.name(),
         "updates": statements,
         "ordered": false,
-        // A raw command takes nothing from the client's settings.
-        "writeConcern": { "w": "majority", "j": true },
+        "writeConcern": if is(Mutant::PrimaryAlone) { rawdoc! { "w": 1 } } else { safe },
         "maxTimeMS": document::millis(RUNS),
     }
 }
@@ -189,8 +195,9 @@ pub(super) async fn won(
 ) -> Result<Vec<Vec<Code>>, DriverError> {
     let all: Vec<Code> = shares.iter().flat_map(|share| share.codes.iter().cloned()).collect();
     let filter = document::reserved(doc! { "_id": document::ids_in(&pool.campaign, &all) });
-    let cursor = store
-        .codes
+    let stale = is(Mutant::StaleReadBack);
+    let collection = if stale { &store.codes_to_read } else { &store.codes };
+    let cursor = collection
         .find(filter)
         .projection(doc! { "_id": 1, "reserveId": 1, "date.reserved": 1 })
         .read_concern(concern)

@@ -17,6 +17,7 @@ use mongodb::options::ReadConcern;
 use super::batch::{self, Failure, RUNS, Share};
 use super::{LONGEST, Pool};
 use crate::document;
+use crate::mutant::{Mutant, is};
 use crate::store::Store;
 
 /// How far the server must be past the last moment of the batch: it looks at the time only now and then.
@@ -41,6 +42,10 @@ pub(super) async fn resolve(
     shares: &mut [Share],
     over: Option<DateTime>,
 ) -> Result<(), DriverError> {
+    if is(Mutant::NoReadBack) {
+        shares.iter_mut().for_each(|share| share.codes.clear());
+        return Ok(());
+    }
     let start = Instant::now();
     loop {
         let time = store.server_time().await;
