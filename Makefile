@@ -6,7 +6,7 @@
 # Where cargo puts what it builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run demo test bench bench-readme lint doc audit package tools bench-tools
+.PHONY: help run demo test chaos mutants model bench bench-readme lint doc audit package tools bench-tools
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -19,8 +19,21 @@ demo: tools ## run those commands and check what they answer
 	@cargo build --workspace
 	@$(TARGET)/debug/run --demo
 
-test: tools ## every test, against a real MongoDB that they start
+test: tools ## every test, against a real MongoDB that they start; a short chaos; and mistakes that chaos must find
 	cargo test --workspace
+	$(TARGET)/debug/chaos --minutes 2
+	$(MAKE) mutants
+
+# A seed repeats what clients and faults try, and not when it happens to meet.
+chaos: tools ## half an hour of faults on a replica set, and every call checked; SEED=7 MINUTES=60
+	cargo build --workspace --bin chaos
+	$(TARGET)/debug/chaos --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+
+mutants: tools ## chaos on a core that makes known mistakes: it must find each
+	cargo test --workspace --features code-service-tests/mutants --test mutants -- --test-threads 1 --nocapture
+
+model: ## the protocol's model with more mishaps at once than make test has time for; takes gigabytes
+	cargo test --workspace --lib -- --ignored --nocapture
 
 bench: bench-tools ## speed beside what is replaced, as ratios; LINE=import runs one line; needs Node.js and time
 	npm ci --silent --prefix tests/bench/old

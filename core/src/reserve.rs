@@ -1,6 +1,6 @@
 //! Reserve: `count` codes of a pool under one id, or none.
 
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use mongodb::bson::DateTime;
 use rand::RngExt;
@@ -142,8 +142,10 @@ async fn must_be_enough(store: &Store, claims: &Claims, pool: &Pool, count: u32)
 }
 
 async fn enough(store: &Store, pool: &Pool, count: u32) -> Result<()> {
+    let asked = Instant::now();
     let available = claim::available(store, pool, count).await?;
     if available < count {
+        store.must_be_news(asked).await?;
         return Err(Error::NotEnoughCodes { wanted: count.into(), available: available.into() });
     }
     Ok(())

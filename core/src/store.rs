@@ -1,7 +1,7 @@
 //! The collections with the concerns that the promise needs, and the driver's errors in our words.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use mongodb::bson::{DateTime, Document, Timestamp, doc};
 use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, WriteFailure};
@@ -11,6 +11,9 @@ use mongodb::{Client, Collection, Database};
 use crate::error::{Error, Result};
 use crate::options::{Options, hosts};
 use crate::task::{SHORT, Within};
+
+/// Sooner no other member can have been elected.
+const SLOW: Duration = Duration::from_secs(1);
 
 /// Handles to everything that the service keeps in the database. Cheap to clone.
 #[derive(Debug, Clone)]
@@ -81,6 +84,19 @@ impl Store {
     /// Now, on the primary.
     pub(crate) async fn moment(&self) -> Result<Moment> {
         self.moment_on(Some(primary())).await
+    }
+
+    /// Makes sure that what a server has said of codes that are not there is not old news.
+    ///
+    /// One that stood still and goes on answers as the primary that it was, until it hears of the new one. It can
+    /// only do so long after it was `asked`; then a majority is asked whether it still is.
+    pub(crate) async fn must_be_news(&self, asked: Instant) -> Result<()> {
+        if asked.elapsed() < SLOW {
+            return Ok(());
+        }
+        let nothing = self.ledger.find_one(doc! { "_id": "" }).read_concern(ReadConcern::linearizable());
+        let answered = nothing.max_time(SHORT).within(SHORT).await;
+        answered.map(|_| ()).map_err(|e| database_error("asking whether a server is primary", e))
     }
 
     /// Now, where the connection string's read preference says.

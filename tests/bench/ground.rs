@@ -85,7 +85,7 @@ impl Ground {
         let before = self.held().await;
         self.settle().await;
         let reports = tokio::task::block_in_place(|| Worker::run(workers));
-        if let Work::Reserve { .. } = work {
+        if let Work::Reserve { .. } | Work::ReserveUnderIds { .. } = work {
             let got: u64 = reports.iter().map(|report| report.done).sum();
             assert_eq!(self.held().await - before, got, "codes were given twice, or lost");
         }

@@ -20,8 +20,9 @@ const PLENTY: usize = 150_000;
 const MILLION: usize = 1_000_000;
 
 /// The names, as `make bench LINE=…` takes them.
-pub(crate) const LINES: [&str; 15] = [
+pub(crate) const LINES: [&str; 16] = [
     "burst",
+    "own-ids",
     "old",
     "alone",
     "hundreds",
@@ -130,6 +131,7 @@ impl Bench {
     pub(crate) async fn run(&mut self, line: &'static str) -> Vec<Row> {
         match line {
             "burst" => self.burst().await,
+            "own-ids" => self.own_ids().await,
             "old" => vec![self.old().await],
             "alone" => vec![self.alone().await],
             "hundreds" => self.hundreds().await,

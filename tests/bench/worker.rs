@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use code_service::{CampaignId, CodeService, CodeType, Error, Options, Reserve, Rows};
+use code_service::{CampaignId, CodeService, CodeType, Error, Options, Reserve, ReserveId, Rows};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
@@ -21,6 +21,8 @@ pub(crate) const TYPE: &str = "tm";
 pub(crate) enum Work {
     /// Reserves `count` codes a call, all or nothing, with so many callers.
     Reserve { callers: usize, count: u32, until: Until },
+    /// The same, every call under an id of the caller's own.
+    ReserveUnderIds { callers: usize, count: u32, until: Until },
     /// Asks an empty pool for a code.
     Empty { campaign: String, callers: usize, calls: usize },
     /// Saves the codes of a file, a code per line.
@@ -127,6 +129,15 @@ async fn measure(service: CodeService, work: Work) -> Report {
             repeat(callers, until, move |_| {
                 let (service, wish) = (service.clone(), wish.clone());
                 // All or nothing: a call that gets fewer codes fails, and the benchmark with it.
+                async move { service.reserve(wish).await.expect("enough are free").codes.len() as u64 }
+            })
+            .await
+        }
+        Work::ReserveUnderIds { callers, count, until } => {
+            let wish = Reserve::new(CampaignId::parse(CAMPAIGN).expect("valid"), kind_of_code(), count);
+            repeat(callers, until, move |_| {
+                let (service, mut wish) = (service.clone(), wish.clone());
+                wish.reserve_id = Some(ReserveId::random());
                 async move { service.reserve(wish).await.expect("enough are free").codes.len() as u64 }
             })
             .await

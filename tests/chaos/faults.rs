@@ -149,7 +149,7 @@ impl Fault {
                 }
             }
             KillClient => clients.replace_one(rng),
-            PauseClient => clients.pause_one(rng, |rng| pause(rng, 1_000..8_000)),
+            PauseClient => clients.pause_one(rng, |rng| pause(rng, 1_000..10_000)),
         }
         1
     }

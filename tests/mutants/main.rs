@@ -13,6 +13,11 @@ const LIMIT: Duration = Duration::from_secs(300);
 ///
 /// `faults` are those that the mistake needs to do harm; without a name there are none.
 fn assert_caught(mutant: &str, faults: &str) {
+    assert_caught_with(mutant, faults, 16);
+}
+
+/// The same with so many callers in each process.
+fn assert_caught_with(mutant: &str, faults: &str, callers: u32) {
     let start = Instant::now();
     let mut seed = 0_u32;
     loop {
@@ -20,6 +25,7 @@ fn assert_caught(mutant: &str, faults: &str) {
         let mut chaos = Command::new(env!("CARGO_BIN_EXE_chaos"));
         chaos.env("CODE_SERVICE_MUTANT", mutant).args(["--seed", &seed.to_string(), "--faults", faults]);
         chaos.args(["--minutes", "0.3", "--codes", "20000", "--clients", "3"]);
+        chaos.args(["--callers", &callers.to_string()]);
         let ran = chaos.output().expect("chaos can be run");
         let said = String::from_utf8_lossy(&ran.stdout);
         let last = said.lines().rev().find(|line| line.contains(" violations, "));
@@ -65,7 +71,8 @@ fn a_callers_id_without_an_entry_is_caught() {
 
 #[test]
 fn a_grant_of_an_attempt_that_was_taken_over_is_caught() {
-    assert_caught("GrantWithoutOwner", "pause-client");
+    // Many, so that some stand still between their claim and their grant.
+    assert_caught_with("GrantWithoutOwner", "pause-client,half-open", 64);
 }
 
 #[test]

@@ -14,7 +14,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use mongodb::bson::{DateTime, Document, RawArrayBuf, RawBson, RawDocumentBuf, cstr, doc, rawdoc};
 use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind};
-use mongodb::options::ReadConcern;
+use mongodb::options::{ReadConcern, ReadPreference};
 
 use crate::claim::{Holder, Pool};
 use crate::document;
@@ -195,10 +195,11 @@ pub(super) async fn won(
 ) -> Result<Vec<Vec<Code>>, DriverError> {
     let all: Vec<Code> = shares.iter().flat_map(|share| share.codes.iter().cloned()).collect();
     let filter = document::reserved(doc! { "_id": document::ids_in(&pool.campaign, &all) });
-    let stale = is(Mutant::StaleReadBack);
-    let collection = if stale { &store.codes_to_read } else { &store.codes };
-    let cursor = collection
-        .find(filter)
+    let mut found = store.codes.find(filter);
+    if is(Mutant::StaleReadBack) && concern == ReadConcern::local() {
+        found = found.selection_criteria(ReadPreference::SecondaryPreferred { options: None }.into());
+    }
+    let cursor = found
         .projection(doc! { "_id": 1, "reserveId": 1, "date.reserved": 1 })
         .read_concern(concern)
         .max_time(RUNS)

@@ -68,6 +68,8 @@ pub(super) struct Source {
     met: bool,
     /// Whether a pass began since this was asked last.
     pass: Option<u64>,
+    /// When that was.
+    begun: Instant,
     /// The server's time when the pass began, and when that was here.
     time: Option<(DateTime, Instant)>,
     /// The last write before the pass that is going on, if that is known.
@@ -104,6 +106,7 @@ impl Source {
             found: false,
             met: false,
             pass: None,
+            begun: Instant::now(),
             time: None,
             last_write: None,
             calm: None,
@@ -155,6 +158,7 @@ impl Source {
         let moment = self.store.moment().await?;
         let unwritten = moment.last_write.is_some() && calm.last_write == moment.last_write;
         if unwritten && calm.until.is_none_or(|until| moment.time < until) {
+            self.store.must_be_news(self.begun).await?;
             self.calm = Some(calm);
             return Ok(true);
         }
@@ -182,7 +186,7 @@ impl Source {
         match std::mem::replace(&mut self.stage, Stage::Free(0)) {
             Stage::Open(open) => Ok(Some(*open)),
             Stage::Free(0) => {
-                (self.pass, self.found, self.met) = (Some(now), false, false);
+                (self.pass, self.found, self.met, self.begun) = (Some(now), false, false, Instant::now());
                 if self.still_empty().await? {
                     return Ok(None);
                 }
@@ -236,6 +240,7 @@ impl Source {
                 }
             };
             if ended && !self.found && !self.met {
+                self.store.must_be_news(self.begun).await?;
                 self.calm_down().await?;
             }
             if !codes.is_empty() || ended {

@@ -47,6 +47,24 @@ impl Bench {
         rows
     }
 
+    /// Under the caller's id, which costs two more writes, beside the core's own.
+    pub(super) async fn own_ids(&mut self) -> Vec<Row> {
+        let mut rows = Vec::new();
+        for (callers, count, work) in [
+            (256, 1, "256 callers x 1 code, ids of their own"),
+            (64, 10, "64 callers x 10 codes, ids of their own"),
+        ] {
+            let (mut ours, mut other) = (Vec::new(), Vec::new());
+            for _ in 0..ROUNDS {
+                let under_ids = Work::ReserveUnderIds { callers, count, until: Until::Seconds(SECONDS) };
+                other.push(self.on_fresh(PLENTY, &timed(callers, count)).await.rate());
+                ours.push(self.on_fresh(PLENTY, &under_ids).await.rate());
+            }
+            rows.push(Row::codes("own-ids", work, &ours).beside("the same without", &other).at_least(0.6));
+        }
+        rows
+    }
+
     pub(super) async fn hundreds(&mut self) -> Vec<Row> {
         let work = self.on_floor(&timed(8, 100), PLENTY, (3, 266)).await;
         work.rows("hundreds", "8 callers x 100 codes", 0.9)
