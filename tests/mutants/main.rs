@@ -19,11 +19,19 @@ fn assert_caught(mutant: &str, faults: &str) {
 /// The same with so many callers in each process.
 fn assert_caught_with(mutant: &str, faults: &str, callers: u32) {
     let start = Instant::now();
+    // What chaos leaves of a run in which it has found something.
+    let folder = std::env::temp_dir().join(format!("code-service-{mutant}-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).expect("a folder for the histories");
     let mut seed = 0_u32;
     loop {
         seed += 1;
         let mut chaos = Command::new(env!("CARGO_BIN_EXE_chaos"));
-        chaos.env("CODE_SERVICE_MUTANT", mutant).args(["--seed", &seed.to_string(), "--faults", faults]);
+        chaos.env("CODE_SERVICE_MUTANT", mutant).env("TMPDIR", &folder).args([
+            "--seed",
+            &seed.to_string(),
+            "--faults",
+            faults,
+        ]);
         chaos.args(["--minutes", "0.3", "--codes", "20000", "--clients", "3"]);
         chaos.args(["--callers", &callers.to_string()]);
         let ran = chaos.output().expect("chaos can be run");
@@ -33,6 +41,7 @@ fn assert_caught_with(mutant: &str, faults: &str, callers: u32) {
         println!("{mutant}, after {} s: {last}", start.elapsed().as_secs());
         if !last.contains(" 0 violations, ") {
             assert!(!ran.status.success(), "{mutant}: what was found must not be a success");
+            std::fs::remove_dir_all(&folder).expect("its own folder");
             return;
         }
         assert!(start.elapsed() < LIMIT, "{mutant} was not caught");
