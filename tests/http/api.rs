@@ -147,6 +147,8 @@ async fn every_path_is_also_served_under_v1() {
     let id = &api.campaign;
     assert_eq!(api.put(&format!("/v1/:campaign/reservations/{id}"), wish).await.status, 201);
     assert_eq!(api.get(&format!("/v1/:campaign/reservations/{id}")).await.data()["count"], 1);
+    let recover = format!("/v1/:campaign/reservations/{id}/recover");
+    assert_eq!(send(api.request(reqwest::Method::POST, &recover)).await.data()["count"], 1);
     let counts = api.get("/v1/:campaign/codes/count?type=tm").await.data();
     assert_eq!(counts, json!({ "available": 2, "reserved": 1, "assigned": 2 }));
     for path in ["/v1/heartbeat", "/v1/metrics", "/v1/dev/auth", "/v1/dev/supremes"] {

@@ -28,13 +28,15 @@ fn signed(changes: Value) -> String {
     our_keys().sign(&claims(changes))
 }
 
-/// Asks with this token, on a path that reads and on one that writes; nothing must change.
+/// Asks with this token, on a path that reads and on ones that write; nothing must change.
 async fn refused(token: &str, status: u16, payload: &str) {
     let api = Api::quiet().await.with_token(token);
     let count = api.request(Method::GET, "/:campaign/codes/count?type=tm");
     api.refused(count, status, payload).await;
     let assign = api.request(Method::POST, "/:campaign/assign").json(&json!({ "codes": ["A1"] }));
     api.refused(assign, status, payload).await;
+    let recover = api.request(Method::POST, "/:campaign/reservations/held/recover");
+    api.refused(recover, status, payload).await;
 }
 
 async fn unauthorized(token: &str) {
@@ -58,6 +60,7 @@ fn supreme_paths(api: &Api) -> Vec<reqwest::RequestBuilder> {
         api.anonymous(Method::GET, "/:campaign/codes/count?type=tm"),
         api.anonymous(Method::PUT, "/:campaign/reservations/new").json(&wish),
         api.anonymous(Method::GET, "/:campaign/reservations/held"),
+        api.anonymous(Method::POST, "/:campaign/reservations/held/recover"),
         api.anonymous(Method::GET, "/dev/supremes"),
     ]
 }

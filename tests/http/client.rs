@@ -203,6 +203,10 @@ impl Api {
         error
     }
 
+    pub(crate) async fn recover(&self, id: &str) -> Answer {
+        send(self.request(Method::POST, &format!("/:campaign/reservations/{id}/recover"))).await
+    }
+
     /// Every document of the database.
     pub(crate) async fn everything(&self) -> Vec<Document> {
         let mut all = Vec::new();

@@ -1,9 +1,10 @@
 //! A database that goes away while the host runs, and comes back.
 
-use code_service_tests::Mongod;
-use mongodb::bson::doc;
+use code_service_tests::proxy::Commands;
+use code_service_tests::{Mongod, Proxy};
+use mongodb::bson::{Bson, doc};
 use reqwest::Method;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::client::{Answer, Api, builder, create_indexes, send, until};
 
@@ -38,6 +39,7 @@ async fn all_requests(api: &Api) -> Vec<(&'static str, Answer)> {
         ("release with id", post("/:campaign/release").json(&fenced)),
         ("PUT reservation", api.request(Method::PUT, "/:campaign/reservations/mine").json(&wish)),
         ("GET reservation", get("/:campaign/reservations/mine")),
+        ("recover", post("/:campaign/reservations/mine/recover")),
     ];
     let answers = requests.map(|(name, request)| async move { (name, send(request).await) });
     futures_util::future::join_all(answers).await
@@ -89,43 +91,101 @@ async fn while_the_database_is_away_replies_are_503_and_afterwards_all_is_well_w
     assert!(api.host.stderr().is_empty(), "{:?}", api.host.stderr());
 }
 
-/// The server takes the next command of this kind and closes the connection instead of a reply.
-async fn lose_the_reply(api: &Api, command: &str) {
-    let admin = api.db.client().database("admin");
-    let fail = doc! { "configureFailPoint": "failCommand", "mode": { "times": 1 },
-    "data": { "failCommands": [command], "closeConnection": true } };
-    admin.run_command(fail).await.expect("test commands are enabled");
+/// Lets the server close the connection instead of a reply to commands of the host.
+async fn fail(api: &Api, mode: impl Into<Bson>, command: &str) {
+    let how = doc! { "failCommands": [command], "appName": "code-service", "namespace": "test.codes",
+    "closeConnection": true };
+    let fail = doc! { "configureFailPoint": "failCommand", "mode": mode.into(), "data": how };
+    api.db.client().database("admin").run_command(fail).await.expect("test commands are enabled");
+}
+
+async fn counts(api: &Api) -> Value {
+    api.get("/:campaign/codes/count?type=tm").await.data()
 }
 
 #[tokio::test]
-async fn a_reserve_whose_reply_is_lost_says_under_which_id_to_look() {
+async fn a_reserve_whose_reply_is_lost_is_answered_all_the_same() {
     let server = start();
     let api = on(&server).await;
     api.save(&["A1", "A2"]).await;
 
-    lose_the_reply(&api, "update").await;
-    let answer = api.get("/:campaign/reserve?count=1&type=tm").await;
-    let error = answer.error(503, "outcome_unknown");
-    assert!(answer.header("retry-after").parse::<u32>().is_ok());
-    let id = error["reserveId"].as_str().expect("an id to ask about");
-    // The fail point closes before it runs the command: nothing is held under the id.
-    assert_eq!(api.get(&format!("/:campaign/reservations/{id}")).await.status, 404);
-    assert_eq!(api.reserve(2).await.len(), 2);
+    fail(&api, doc! { "times": 1 }, "update").await;
+    let data = api.get("/:campaign/reserve?count=1&type=tm").await.data();
+    let id = data["reserveId"].as_str().expect("a text");
+    let held = api.get(&format!("/:campaign/reservations/{id}")).await.data();
+    assert_eq!(held["codes"], json!([{ "code": data["codes"][0], "status": "reserved" }]));
+    // The fail point closes before it runs the command: the service has sent another one.
+    assert_eq!(counts(&api).await, json!({ "available": 1, "reserved": 1, "assigned": 0 }));
 }
 
 #[tokio::test]
-async fn a_put_whose_reply_is_lost_gives_the_codes_when_it_is_repeated() {
+async fn a_put_whose_reply_is_lost_is_answered_all_the_same() {
     let server = start();
     let api = on(&server).await;
     api.save(&["A1", "A2"]).await;
     let wish = json!({ "type": "tm", "count": 2 });
 
-    lose_the_reply(&api, "update").await;
+    fail(&api, doc! { "times": 1 }, "update").await;
     let answer = api.put("/:campaign/reservations/mine", wish.clone()).await;
-    assert_eq!(answer.error(503, "outcome_unknown")["reserveId"], "mine");
+    assert_eq!((answer.status, &answer.json()["data"]["count"]), (201, &json!(2)), "{}", answer.body);
     let again = api.put("/:campaign/reservations/mine", wish).await;
-    assert!([200, 201].contains(&again.status), "{}", again.body);
-    assert_eq!(again.json()["data"]["count"], 2);
-    let counts = api.get("/:campaign/codes/count?type=tm").await.data();
-    assert_eq!(counts, json!({ "available": 0, "reserved": 2, "assigned": 0 }));
+    assert_eq!(again.data()["count"], 2);
+    assert_eq!(counts(&api).await, json!({ "available": 0, "reserved": 2, "assigned": 0 }));
+}
+
+/// A host with a code reserved and two left, whose next reserve is carried out: but the reply is lost, and after
+/// so many looks at the codes all others fail, so that nobody can tell.
+async fn out_of_sight(server: &Mongod, looks: i32) -> (Api, Proxy) {
+    let proxy = Proxy::start(server.port());
+    create_indexes(&server.uri_for("test")).await;
+    let client = mongodb::Client::with_uri_str(server.uri()).await.expect("our own connection string");
+    let uri = format!("mongodb://127.0.0.1:{}/test?directConnection=true", proxy.port());
+    let api = Api::of(builder(&uri).start(), client.database("test"));
+    api.save(&["A1", "A2", "A3"]).await;
+    // It looks for candidates now, and need not before its next reserve.
+    assert_eq!(api.reserve(1).await.len(), 1);
+    proxy.cut_replies(1, Commands::named("update").on("codes"));
+    fail(&api, doc! { "skip": looks }, "find").await;
+    (api, proxy)
+}
+
+/// The id that such a reserve's reply names.
+#[track_caller]
+fn id_to_recover(answer: &Answer) -> String {
+    let error = answer.error(503, "outcome_unknown");
+    assert!(answer.header("retry-after").parse::<u32>().is_ok());
+    assert!(error["message"].as_str().expect("a text").contains("recover its reserveId"), "{error}");
+    error["reserveId"].as_str().expect("an id to ask about").to_owned()
+}
+
+#[tokio::test]
+async fn a_reserve_whose_outcome_cannot_be_found_out_says_which_id_to_recover() {
+    let server = start();
+    let (api, proxy) = out_of_sight(&server, 0).await;
+    let answer = api.get("/:campaign/reserve?count=1&type=tm").await;
+    assert_eq!(proxy.hits().cut_replies, 1);
+    fail(&api, "off", "find").await;
+
+    let id = id_to_recover(&answer);
+    let held = api.recover(&id).await.data();
+    assert_eq!((&held["reserveId"], &held["count"]), (&json!(id), &json!(1)));
+    assert_eq!(held["codes"][0]["status"], "reserved");
+    assert_eq!(counts(&api).await, json!({ "available": 1, "reserved": 2, "assigned": 0 }));
+}
+
+#[tokio::test]
+async fn a_put_whose_outcome_cannot_be_found_out_holds_nothing_once_it_is_recovered() {
+    let server = start();
+    // Whether the id is in use already.
+    let (api, proxy) = out_of_sight(&server, 1).await;
+    let wish = json!({ "type": "tm", "count": 1 });
+    let answer = api.put("/:campaign/reservations/mine", wish.clone()).await;
+    assert_eq!(proxy.hits().cut_replies, 1);
+    fail(&api, "off", "find").await;
+
+    assert_eq!(id_to_recover(&answer), "mine");
+    api.recover("mine").await.error(404, "not_found");
+    assert_eq!(counts(&api).await, json!({ "available": 2, "reserved": 1, "assigned": 0 }));
+    let again = api.put("/:campaign/reservations/mine", wish).await;
+    assert_eq!((again.status, &again.json()["data"]["count"]), (201, &json!(1)), "{}", again.body);
 }

@@ -171,6 +171,7 @@ async fn a_wrong_method_is_405_and_the_right_ones_are_named() {
         (Method::PUT, "/:campaign/release", "POST"),
         (Method::POST, "/:campaign/codes/count?type=tm", "GET,HEAD"),
         (Method::POST, "/:campaign/reservations/held", "PUT,GET,HEAD"),
+        (Method::GET, "/:campaign/reservations/held/recover", "POST"),
         (Method::POST, "/heartbeat", "GET,HEAD"),
         (Method::PATCH, "/v1/:campaign/assign", "POST"),
     ] {

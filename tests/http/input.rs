@@ -21,6 +21,7 @@ fn everywhere(api: &Api, campaign: &str) -> Vec<reqwest::RequestBuilder> {
         get("codes/count?type=tm"),
         put("reservations/new").json(&wish),
         get("reservations/new"),
+        post("reservations/new/recover"),
     ]
 }
 
@@ -75,7 +76,11 @@ async fn a_reserve_id_that_is_too_long_or_holds_control_characters_is_refused_by
     for id in ["x".repeat(257), "a%00".to_owned(), "a%0a".to_owned()] {
         let path = format!("/:campaign/reservations/{id}");
         let wish = json!({ "type": "tm", "count": 1 });
-        for request in [api.request(Method::GET, &path), api.request(Method::PUT, &path).json(&wish)] {
+        for request in [
+            api.request(Method::GET, &path),
+            api.request(Method::PUT, &path).json(&wish),
+            api.request(Method::POST, &format!("{path}/recover")),
+        ] {
             let error = api.refused(request, 400, "invalid_argument").await;
             assert_eq!(error["field"], "reserveId");
         }

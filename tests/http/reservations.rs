@@ -5,7 +5,7 @@ use mongodb::bson::{DateTime, Document, doc};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Api, texts};
+use crate::client::{Answer, Api, send, texts};
 
 const DAY: u64 = 24 * 60 * 60;
 
@@ -137,6 +137,73 @@ async fn get_of_an_id_of_another_campaign_is_404() {
     assert_eq!(api.get("/seeded/reservations/held").await.status, 200);
     let request = api.request(Method::GET, "/other/reservations/held");
     api.refused(request, 404, "not_found").await;
+}
+
+#[tokio::test]
+async fn recovering_what_is_held_answers_as_get_does() {
+    let api = Api::shared().await;
+    api.save(&["A1", "A2"]).await;
+    held(&api, 2).await;
+    api.post("/:campaign/assign", json!({ "codes": ["A1"] })).await.data();
+    assert_eq!(api.recover(&api.campaign).await.data(), api.get(&path(&api)).await.data());
+}
+
+#[tokio::test]
+async fn a_reservation_whose_id_the_service_made_is_recovered_too() {
+    let api = Api::shared().await;
+    api.save(&["A1"]).await;
+    let data = api.get("/:campaign/reserve?count=1&type=tm").await.data();
+    let found = api.recover(data["reserveId"].as_str().expect("a text")).await.data();
+    assert_eq!(found["codes"], json!([{ "code": "A1", "status": "reserved" }]));
+}
+
+#[tokio::test]
+async fn recovering_an_unknown_id_is_404() {
+    let api = Api::quiet().await;
+    let request = api.request(Method::POST, "/:campaign/reservations/nowhere/recover");
+    api.refused(request, 404, "not_found").await;
+}
+
+#[tokio::test]
+async fn recovering_an_id_of_another_campaign_is_404() {
+    let api = Api::quiet().await;
+    assert_eq!(api.recover("held").await.status, 200);
+    let request = api.request(Method::POST, "/other/reservations/held/recover");
+    api.refused(request, 404, "not_found").await;
+}
+
+#[tokio::test]
+async fn recovering_asks_for_no_body_and_reads_none() {
+    let api = Api::quiet().await;
+    let plain = api.recover("held").await.data();
+    for body in ["", "{}", "garbage", "{\"codes\":[\"A1\"]}"] {
+        let request = api.request(Method::POST, "/:campaign/reservations/held/recover").body(body);
+        assert_eq!(send(request).await.data(), plain, "{body}");
+    }
+}
+
+#[tokio::test]
+async fn recovering_an_attempt_that_died_half_way_is_404_and_gives_its_codes_back() {
+    let api = Api::shared().await;
+    api.save(&["A1", "A2", "A3"]).await;
+    let ago = |minutes: i64| DateTime::from_millis(DateTime::now().timestamp_millis() - minutes * 60_000);
+    let (reserved, over) = (ago(2), ago(1));
+    let entry = doc! {
+        "_id": &api.campaign, "campaign_id": &api.campaign, "type": "tm", "count": 3_i64, "state": "claiming",
+        "owner": "a process that is no more", "reserved": reserved, "lease": over, "sweep": over,
+        "purge": DateTime::MAX,
+    };
+    // The codes first: whoever sweeps meanwhile must not find the entry without them.
+    let codes = api.db.collection::<Document>("codes");
+    let two = doc! { "_id.campaign_id": &api.campaign, "_id.code": { "$in": ["A1", "A2"] } };
+    let taken = doc! { "$set": { "date.reserved": reserved, "reserveId": &api.campaign } };
+    assert_eq!(codes.update_many(two, taken).await.expect("update").modified_count, 2);
+    api.db.collection::<Document>("codes.reservations").insert_one(entry).await.expect("insert");
+
+    api.recover(&api.campaign).await.error(404, "not_found");
+    let counts = api.get("/:campaign/codes/count?type=tm").await.data();
+    assert_eq!(counts, json!({ "available": 3, "reserved": 0, "assigned": 0 }));
+    assert_eq!(held(&api, 3).await, ["A1", "A2", "A3"], "the id is as new");
 }
 
 #[tokio::test]

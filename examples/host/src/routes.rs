@@ -54,6 +54,7 @@ pub(crate) fn router(dev_endpoints: bool) -> Router<App> {
         .route("/{campaignId}/codes/count", get(count::count))
         .route("/{campaignId}/reserve", get(reserve::reserve))
         .route("/{campaignId}/reservations/{reserveId}", put(reservations::put).get(reservations::get))
+        .route("/{campaignId}/reservations/{reserveId}/recover", post(reservations::recover))
         .route("/{campaignId}/assign", post(settle::assign))
         .route("/{campaignId}/release", post(settle::release));
     if !dev_endpoints {

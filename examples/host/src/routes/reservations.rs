@@ -1,7 +1,7 @@
-//! `PUT` and `GET /:campaignId/reservations/:reserveId`
+//! `PUT` and `GET /:campaignId/reservations/:reserveId`, and `POST …/recover`
 
 use axum::extract::State;
-use code_service::Reserve;
+use code_service::{CampaignId, ReservationState, Reserve};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -56,8 +56,19 @@ pub(super) async fn get(
     State(app): State<App>,
     Reservation(campaign, id): Reservation,
 ) -> Result<Reply<Value>, ApiError> {
-    let found = app.service.reservation(&id).await?.filter(|found| found.campaign == campaign);
-    let found = found.ok_or_else(|| {
+    reply(app.service.reservation(&id).await?, &campaign)
+}
+
+pub(super) async fn recover(
+    _: Supreme,
+    State(app): State<App>,
+    Reservation(campaign, id): Reservation,
+) -> Result<Reply<Value>, ApiError> {
+    reply(app.service.recover(&id).await?, &campaign)
+}
+
+fn reply(found: Option<ReservationState>, campaign: &CampaignId) -> Result<Reply<Value>, ApiError> {
+    let found = found.filter(|found| found.campaign == *campaign).ok_or_else(|| {
         ApiError::not_found("not_found", "no codes are reserved under this reserveId in this campaign")
     })?;
     let codes: Vec<Value> = found
