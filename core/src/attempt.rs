@@ -16,7 +16,7 @@ use crate::ledger::{Entered, Entry, Ledger, Owned, RENEW, State, Wish};
 use crate::mutant::{Mutant, is};
 use crate::reserve::{Reservation, claim_all, reservation, unknown};
 use crate::store::{Store, database_error};
-use crate::task::{SHORT, Within, in_the_background, patiently};
+use crate::task::{MEDIUM, SHORT, Within, in_the_background, patiently};
 
 /// How often to look whether another attempt under the id has ended.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
@@ -168,7 +168,7 @@ pub(crate) async fn give_back_past(store: &Store, id: &ReserveId, past: &[DateTi
     }
     let mut dead = document::held(doc! {}, id);
     dead.insert("date.reserved", doc! { "$in": past });
-    let done = store.codes.update_many(dead, document::released()).within(SHORT).await;
+    let done = store.codes.update_many(dead, document::released()).within(MEDIUM).await;
     done.map(|_| ()).map_err(|e| database_error("giving codes of a dead attempt back", e))
 }
 
@@ -185,7 +185,7 @@ async fn replay(store: &Store, wish: &Wish<'_>, entry: &Entry) -> Result<Reserva
         .within(SHORT)
         .await
         .map_err(failed)?;
-    let documents: Vec<Document> = cursor.try_collect().within(SHORT).await.map_err(failed)?;
+    let documents: Vec<Document> = cursor.try_collect().within(MEDIUM).await.map_err(failed)?;
     let codes: Vec<Code> = documents.iter().map(document::code).collect::<Result<_>>()?;
     if codes.is_empty() {
         return Err(Error::ReservationExpired);

@@ -32,7 +32,7 @@ use crate::document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::store::{Store, database_error};
-use crate::task::{SHORT, Within, in_the_background, patiently};
+use crate::task::{MEDIUM, Within, in_the_background, patiently};
 use worker::{Demand, Worker};
 
 pub(crate) use candidates::available;
@@ -229,7 +229,7 @@ pub(crate) async fn give_back(store: &Store, holder: &Holder, patience: Duration
         filter.insert("date.reserved", date);
     }
     let give_back = || async {
-        let done = store.codes.update_many(filter.clone(), document::released()).within(SHORT).await;
+        let done = store.codes.update_many(filter.clone(), document::released()).within(MEDIUM).await;
         done.map_err(|e| database_error("giving codes back", e))
     };
     patiently(patience, give_back).await.map(|_| ())

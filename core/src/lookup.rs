@@ -13,7 +13,7 @@ use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::ledger::{self, Entry, Ledger, State};
 use crate::status::{Status, StoredCode};
 use crate::store::{Moment, Store, database_error};
-use crate::task::{LONG, SHORT, Within};
+use crate::task::{LONG, MEDIUM, SHORT, Within};
 use crate::{document, indexes};
 
 /// How many codes of one campaign and type have each status.
@@ -196,7 +196,7 @@ async fn held(
         .within(SHORT)
         .await
         .map_err(failed)?;
-    let documents: Vec<Document> = cursor.try_collect().within(LONG).await.map_err(failed)?;
+    let documents: Vec<Document> = cursor.try_collect().within(MEDIUM).await.map_err(failed)?;
     let codes: Vec<StoredCode> =
         documents.iter().map(|d| document::read(d, store.ttl)).collect::<Result<_>>()?;
     // One id holds codes of one campaign; should another service have mixed them, the first one counts.

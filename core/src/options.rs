@@ -101,7 +101,7 @@ impl Options {
         client.max_pool_size.get_or_insert(64);
         client.max_connecting.get_or_insert(8);
         // A server that is gone without a word is noticed after both of these.
-        client.heartbeat_freq.get_or_insert(Duration::from_secs(2));
+        client.heartbeat_freq.get_or_insert(Duration::from_secs(1));
         client.connect_timeout.get_or_insert(Duration::from_secs(3));
         client.app_name.get_or_insert_with(|| "code-service".to_owned());
         let database = self

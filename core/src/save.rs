@@ -16,6 +16,7 @@ use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, InvalidText};
 use crate::rows::Rows;
 use crate::store::{Store, database_error};
+use crate::task::{LONG, Within};
 
 /// The rows of one command, about: a piece of a file more.
 const BATCH: usize = 5_000;
@@ -152,7 +153,7 @@ impl Batch {
         let saved = self.store.server_time().await?;
         let new = |code| document::new_code(&self.campaign, code, &self.code_type, saved);
         let collection = self.store.codes.clone_with_type::<RawDocumentBuf>();
-        let inserted = collection.insert_many(codes.iter().map(new)).ordered(false).await;
+        let inserted = collection.insert_many(codes.iter().map(new)).ordered(false).within(LONG).await;
         let Err(error) = inserted else { return Ok(Vec::new()) };
         if let DriverErrorKind::InsertMany(failed) = error.kind.as_ref()
             && failed.write_concern_error.is_none()
@@ -172,7 +173,7 @@ impl Batch {
         }
         let update =
             doc! { "$set": { "type": self.code_type.as_str() }, "$currentDate": { "date.saved": true } };
-        let updated = self.store.codes.update_many(self.among(codes), update).await;
+        let updated = self.store.codes.update_many(self.among(codes), update).within(LONG).await;
         Ok(updated.map_err(|e| database_error("saving codes again", e))?.matched_count)
     }
 
@@ -182,8 +183,9 @@ impl Batch {
             return Ok(Vec::new());
         }
         let failed = |e| database_error("looking which codes exist", e);
-        let found = self.store.codes.find(self.among(&codes)).projection(doc! { "_id": 1 }).await;
-        let found: Vec<Document> = found.map_err(failed)?.try_collect().await.map_err(failed)?;
+        let found =
+            self.store.codes.find(self.among(&codes)).projection(doc! { "_id": 1 }).within(LONG).await;
+        let found: Vec<Document> = found.map_err(failed)?.try_collect().within(LONG).await.map_err(failed)?;
         let found: HashSet<Code> = found.iter().map(document::code).collect::<Result<_>>()?;
         codes.retain(|code| !found.contains(code));
         Ok(codes)

@@ -16,10 +16,10 @@ use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, ReserveId};
 use crate::mutant::{Mutant, is};
 use crate::store::{Store, database_error};
-use crate::task::{LONG, SHORT, Within, patiently};
+use crate::task::{MEDIUM, SHORT, Within, patiently};
 
 /// The most codes that one command names.
-const BATCH: usize = 10_000;
+const BATCH: usize = 2_000;
 /// How far the clocks of two servers may differ.
 const MARGIN: Duration = Duration::from_secs(1);
 
@@ -172,7 +172,7 @@ async fn find(store: &Store, filter: Document) -> Result<Vec<Document>> {
         .within(SHORT)
         .await
         .map_err(failed)?;
-    cursor.try_collect().within(LONG).await.map_err(failed)
+    cursor.try_collect().within(MEDIUM).await.map_err(failed)
 }
 
 /// The codes without repeats, in their order.

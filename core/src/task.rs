@@ -26,8 +26,10 @@ pub(crate) fn in_the_background(work: impl Future<Output = ()> + Send + 'static)
     }
 }
 
-/// How long to wait for the answer of a command that takes milliseconds.
-pub(crate) const SHORT: Duration = Duration::from_secs(5);
+/// How long to wait for the answer of a command that takes milliseconds: as long as a batch can be under way.
+pub(crate) const SHORT: Duration = Duration::from_secs(3);
+/// How long to wait for one that reads or changes up to 100,000 codes.
+pub(crate) const MEDIUM: Duration = Duration::from_secs(15);
 /// How long to wait for one that may have to look at millions of codes.
 pub(crate) const LONG: Duration = Duration::from_secs(60);
 

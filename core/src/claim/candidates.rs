@@ -1,6 +1,6 @@
 //! Queries for candidates: codes that look available, by the status index.
 
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::TryStreamExt;
 use mongodb::action::Find;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::{Hint, ReadConcern};
@@ -8,12 +8,13 @@ use mongodb::options::{Hint, ReadConcern};
 use crate::claim::Pool;
 use crate::error::{Error, Result};
 use crate::store::{Store, database_error};
+use crate::task::{MEDIUM, SHORT, Within};
 use crate::{document, indexes};
 
 /// How many codes are available, counted up to `most`: the free ones by the index alone.
 pub(crate) async fn available(store: &Store, pool: &Pool, most: u32) -> Result<u32> {
     let last = free(store, pool).skip(u64::from(most) - 1).limit(1);
-    if last.await.map_err(failed)?.advance().await.map_err(failed)? {
+    if last.within(MEDIUM).await.map_err(failed)?.advance().within(SHORT).await.map_err(failed)? {
         return Ok(most);
     }
     count(store, pool, most).await
@@ -29,10 +30,10 @@ pub(super) fn free<'a>(store: &'a Store, pool: &Pool) -> Find<'a, Document> {
 
 async fn count(store: &Store, pool: &Pool, most: u32) -> Result<u32> {
     let in_index = free(store, pool).projection(doc! { "_id": 0, "type": 1 }).limit(most.into());
-    let mut answers = in_index.batch().await.map_err(failed)?;
+    let mut answers = in_index.batch().within(MEDIUM).await.map_err(failed)?;
     let mut free = 0;
-    while let Some(answer) = answers.next().await {
-        free += answer.map_err(failed)?.doc_slices().map_err(failed)?.into_iter().count();
+    while let Some(answer) = answers.try_next().within(MEDIUM).await.map_err(failed)? {
+        free += answer.doc_slices().map_err(failed)?.into_iter().count();
     }
     let free = u32::try_from(free).unwrap_or(most).min(most);
     if free == most {
@@ -48,9 +49,11 @@ async fn count(store: &Store, pool: &Pool, most: u32) -> Result<u32> {
         .aggregate(stages)
         .hint(Hint::Keys(indexes::by_status()))
         .read_concern(ReadConcern::local())
+        .within(MEDIUM)
         .await
         .map_err(failed)?
         .try_next()
+        .within(SHORT)
         .await
         .map_err(failed)?;
     let expired = found.and_then(|row| row.get_i32("expired").ok()).and_then(|n| u32::try_from(n).ok());
@@ -72,9 +75,11 @@ pub(super) async fn first_reserved(store: &Store, pool: &Pool) -> Result<Option<
         .projection(doc! { "date.reserved": 1 })
         .sort(oldest_first)
         .limit(1)
+        .within(MEDIUM)
         .await
         .map_err(failed)?
         .try_next()
+        .within(SHORT)
         .await
         .map_err(failed)?;
     let date = found.as_ref().and_then(|code| code.get_document("date").ok()?.get_datetime("reserved").ok());

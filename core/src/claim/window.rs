@@ -11,7 +11,7 @@
 use std::collections::HashSet;
 use std::time::{Duration, Instant};
 
-use futures_util::StreamExt;
+use futures_util::TryStreamExt;
 use mongodb::action::Find;
 use mongodb::bson::{DateTime, Document, RawDocument};
 use mongodb::raw_batch_cursor::RawBatchCursor;
@@ -23,6 +23,7 @@ use crate::document;
 use crate::error::Result;
 use crate::ids::Code;
 use crate::store::Store;
+use crate::task::{MEDIUM, SHORT, Within};
 
 /// How far away the first place is, in codes, that a process moves to when it loses codes to others.
 const SPREAD: u64 = 50_000;
@@ -263,8 +264,7 @@ struct Looked {
 
 async fn read(cursor: &mut RawBatchCursor, pool: &Pool, known: &HashSet<Code>) -> Result<Looked> {
     let mut looked = Looked { codes: Vec::new(), met: false, more: false };
-    let Some(answer) = cursor.next().await else { return Ok(looked) };
-    let answer = answer.map_err(failed)?;
+    let Some(answer) = cursor.try_next().within(SHORT).await.map_err(failed)? else { return Ok(looked) };
     for document in answer.doc_slices().map_err(failed)? {
         let document = document.ok().and_then(|value| value.as_document());
         let Some(code) = document.and_then(|document| code_of(document, pool)) else { continue };
@@ -292,5 +292,5 @@ fn code_of(document: &RawDocument, pool: &Pool) -> Option<Code> {
 }
 
 async fn open(find: Find<'_, Document>, size: usize) -> Result<RawBatchCursor> {
-    find.batch_size(u32::try_from(size).expect("a few thousand")).batch().await.map_err(failed)
+    find.batch_size(u32::try_from(size).expect("a few thousand")).batch().within(MEDIUM).await.map_err(failed)
 }
