@@ -31,8 +31,9 @@ pub(crate) struct Means<'a> {
 
 /// Codes under the caller's id: those of an earlier call, or new ones.
 pub(crate) async fn reserve(means: Means<'_>, wish: Wish<'_>, partial: bool) -> Result<Reservation> {
-    let token = ReserveId::random();
     loop {
+        // A new one each time: what the network delivers late of the last attempt must not meet this one's entry.
+        let token = ReserveId::random();
         let failed = |error: &Error| {
             // Whether or not it owns the entry.
             if error.kind() == ErrorKind::Unavailable {
