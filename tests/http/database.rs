@@ -133,7 +133,7 @@ async fn a_put_whose_reply_is_lost_is_answered_all_the_same() {
     assert_eq!(counts(&api).await, json!({ "available": 0, "reserved": 2, "assigned": 0 }));
 }
 
-/// A host with a code reserved and two left, whose next reserve is carried out: but the reply is lost, and after
+/// A host with a code reserved and many left, whose next reserve is carried out: but the reply is lost, and after
 /// so many looks at the codes all others fail, so that nobody can tell.
 async fn out_of_sight(server: &Mongod, looks: i32) -> (Api, Proxy) {
     let proxy = Proxy::start(server.port());
@@ -141,8 +141,9 @@ async fn out_of_sight(server: &Mongod, looks: i32) -> (Api, Proxy) {
     let client = mongodb::Client::with_uri_str(server.uri()).await.expect("our own connection string");
     let uri = format!("mongodb://127.0.0.1:{}/test?directConnection=true", proxy.port());
     let api = Api::of(builder(&uri).start(), client.database("test"));
-    api.save(&["A1", "A2", "A3"]).await;
-    // It looks for candidates now, and need not before its next reserve.
+    // So many that it looks for candidates once now, and need not again before its next reserve.
+    let codes: Vec<String> = (0..300).map(|number| format!("A{number}")).collect();
+    api.save(&codes.iter().map(String::as_str).collect::<Vec<_>>()).await;
     assert_eq!(api.reserve(1).await.len(), 1);
     proxy.cut_replies(1, Commands::named("update").on("codes"));
     fail(&api, doc! { "skip": looks }, "find").await;
@@ -170,7 +171,7 @@ async fn a_reserve_whose_outcome_cannot_be_found_out_says_which_id_to_recover() 
     let held = api.recover(&id).await.data();
     assert_eq!((&held["reserveId"], &held["count"]), (&json!(id), &json!(1)));
     assert_eq!(held["codes"][0]["status"], "reserved");
-    assert_eq!(counts(&api).await, json!({ "available": 1, "reserved": 2, "assigned": 0 }));
+    assert_eq!(counts(&api).await, json!({ "available": 298, "reserved": 2, "assigned": 0 }));
 }
 
 #[tokio::test]
@@ -185,7 +186,7 @@ async fn a_put_whose_outcome_cannot_be_found_out_holds_nothing_once_it_is_recove
 
     assert_eq!(id_to_recover(&answer), "mine");
     api.recover("mine").await.error(404, "not_found");
-    assert_eq!(counts(&api).await, json!({ "available": 2, "reserved": 1, "assigned": 0 }));
+    assert_eq!(counts(&api).await, json!({ "available": 299, "reserved": 1, "assigned": 0 }));
     let again = api.put("/:campaign/reservations/mine", wish).await;
     assert_eq!((again.status, &again.json()["data"]["count"]), (201, &json!(1)), "{}", again.body);
 }
