@@ -12,7 +12,7 @@ use crate::claim::{self, Claims, Holder};
 use crate::document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{Code, ReserveId};
-use crate::ledger::{Entered, Entry, Ledger, Owned, RENEW, State, Wish};
+use crate::ledger::{Entered, Entry, Ledger, Owned, State, Wish};
 use crate::mutant::{Mutant, is};
 use crate::reserve::{Reservation, claim_all, reservation, unknown};
 use crate::store::{Store, database_error};
@@ -87,7 +87,6 @@ async fn enter(means: Means<'_>, wish: &Wish<'_>, token: &ReserveId) -> Result<W
                 State::Claiming => tokio::time::sleep(LOOK).await,
                 State::Abandoned => {
                     if let Some(owned) = ledger.take_over(&entry, token).await? {
-                        give_back_past(store, wish.id, &owned.past).await?;
                         return Ok(Way::Mine(owned));
                     }
                 }
@@ -107,8 +106,12 @@ async fn claim_and_grant(
 ) -> Result<Option<Vec<Code>>> {
     let Means { store, claims, ledger } = means;
     let holder = Holder { id: wish.id.clone(), date: Some(owned.reserved), lease: owned.lease.clone() };
+    let claim = async {
+        give_back_past(store, wish.id, &owned.past).await?;
+        claim_all(store, claims, wish.pool, &holder, wish.count, partial).await
+    };
     let claimed = tokio::select! {
-        claimed = claim_all(store, claims, wish.pool, &holder, wish.count, partial) => claimed,
+        claimed = claim => claimed,
         never = keep_renewing(ledger, owned) => match never {},
     };
     let claimed = match claimed {
@@ -132,13 +135,13 @@ async fn claim_and_grant(
     if granted.map_err(|e| unknown(&holder, e))? {
         return Ok(Some(codes));
     }
-    claim::give_back(store, &holder, store.patience).await.map_err(|e| unknown(&holder, e))?;
-    Ok(None)
+    let given_back = claim::give_back(store, &holder, store.patience).await;
+    given_back.map(|_| None).map_err(|e| unknown(&holder, e))
 }
 
 async fn keep_renewing(ledger: &Ledger, owned: &Owned) -> Infallible {
     loop {
-        tokio::time::sleep(RENEW).await;
+        tokio::time::sleep(ledger.lease() / 3).await;
         // One that fails is made up for by the next one, or the lease ends.
         let _ = ledger.renew(owned).await;
     }

@@ -31,8 +31,8 @@ use tokio::sync::{mpsc, oneshot};
 use crate::document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
-use crate::store::{Store, database_error};
-use crate::task::{MEDIUM, Within, in_the_background, patiently};
+use crate::store::Store;
+use crate::task::{in_the_background, patiently};
 use worker::{Demand, Worker};
 
 pub(crate) use candidates::available;
@@ -218,19 +218,51 @@ impl Claims {
     }
 }
 
+/// How long the server may take to give codes back: what it has not done by then is done by the next try.
+const GIVES_BACK: Duration = Duration::from_secs(5);
 /// For how long to try to give codes back when nobody waits for it.
 const UNSEEN: Duration = Duration::from_secs(600);
 
+/// How often a give-back was sent.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Sent(usize);
+
+impl Sent {
+    /// Whether nothing of it can be under way any more.
+    pub(crate) fn once(self) -> bool {
+        self.0 == 1
+    }
+}
+
 /// Gives back every code that the holder still holds, and tries again for so long. Nothing of its claims may
 /// be on its way any more.
-pub(crate) async fn give_back(store: &Store, holder: &Holder, patience: Duration) -> Result<()> {
-    let mut filter = document::held(doc! {}, &holder.id);
+///
+/// # Errors
+/// After one, nothing of it can happen any more either.
+pub(crate) async fn give_back(store: &Store, holder: &Holder, patience: Duration) -> Result<Sent> {
+    let mut held = document::held(doc! {}, &holder.id);
     if let Some(date) = holder.date {
-        filter.insert("date.reserved", date);
+        held.insert("date.reserved", date);
     }
-    let give_back = || async {
-        let done = store.codes.update_many(filter.clone(), document::released()).within(MEDIUM).await;
-        done.map_err(|e| database_error("giving codes back", e))
-    };
-    patiently(patience, give_back).await.map(|_| ())
+    let mut sent = Sent(0);
+    let done = patiently(patience, || {
+        sent.0 += 1;
+        let held = held.clone();
+        async {
+            let now = store.server_time().await?;
+            let held = document::begun_before(held, document::later(now, batch::BEGINS));
+            let command = doc! {
+                "update": store.codes.name(),
+                "updates": [{ "q": held, "u": document::released(), "multi": true }],
+                "writeConcern": { "w": "majority", "j": true },
+                "maxTimeMS": document::millis(GIVES_BACK),
+            };
+            store.write("giving codes back", command, GIVES_BACK).await
+        }
+    })
+    .await;
+    if done.is_err() {
+        tokio::time::sleep(batch::BEGINS + GIVES_BACK).await;
+    }
+    done.map(|_| sent)
 }

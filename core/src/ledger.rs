@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, DateTime, Document, doc};
-use mongodb::options::{Hint, ReturnDocument};
+use mongodb::options::{Hint, ReadConcern, ReturnDocument};
 
 use crate::claim::{self, Lease, Pool};
 use crate::document::millis;
@@ -35,14 +35,12 @@ pub(crate) use joined::Entered;
 
 /// How long an attempt may be silent before another may take over; a reservation shorter than that halves it.
 const LEASE: Duration = Duration::from_secs(5);
-/// How often its owner puts the end of the lease off.
-pub(crate) const RENEW: Duration = Duration::from_millis(1_500);
 /// How long after its lease nothing of an attempt can happen any more: clocks of servers may differ a little.
 const GRACE: Duration = claim::LONGEST.saturating_add(Duration::from_secs(1));
 /// How long an entry outlives its reservation, so that the id answers `reservation_expired`.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 /// How many entries one sweep looks at.
-const SWEEP: i64 = 100;
+const SWEEP: i64 = 1_000;
 
 /// The ledger of one process.
 #[derive(Debug)]
@@ -115,7 +113,7 @@ impl Ledger {
 
     /// The entry of the id as it stands on the primary.
     pub(crate) async fn find(&self, id: &ReserveId) -> Result<Option<Entry>> {
-        find(&self.store, id).await
+        find(&self.store, id, ReadConcern::majority()).await
     }
 
     /// Makes `token` the owner of an entry whose lease has ended, under a date that no attempt before it had.
@@ -144,7 +142,7 @@ impl Ledger {
                     "owner": token.as_str(),
                     "past": { "$concatArrays": [{ "$ifNull": ["$past", []] }, ["$reserved"]] },
                     "reserved": { "$max": ["$$NOW", { "$add": ["$reserved", 1_i64] }] },
-                    "lease": { "$add": ["$$NOW", self.lease()] },
+                    "lease": { "$add": ["$$NOW", millis(self.lease())] },
                     "sweep": { "$add": ["$$NOW", self.sweep()] },
                     "purge": { "$add": ["$$NOW", self.purge()] },
                 } }],
@@ -167,7 +165,7 @@ impl Ledger {
             .find_one_and_update(
                 owned.filter(),
                 vec![doc! { "$set": {
-                    "lease": { "$add": ["$$NOW", self.lease()] },
+                    "lease": { "$add": ["$$NOW", millis(self.lease())] },
                     "sweep": { "$add": ["$$NOW", self.sweep()] },
                 } }],
             )
@@ -219,12 +217,12 @@ impl Ledger {
             .await
             .map_err(failed)?;
         let due: Vec<Document> = due.try_collect().within(SHORT).await.map_err(failed)?;
-        due.into_iter()
-            .map(|entry| {
-                let granted = entry.get_str("state").ok() == Some("granted");
-                Entry::parse(entry, if granted { State::Granted } else { State::Abandoned })
-            })
-            .collect()
+        let parse = |entry: Document| {
+            let granted = entry.get_str("state").ok() == Some("granted");
+            Entry::parse(entry, if granted { State::Granted } else { State::Abandoned })
+        };
+        // One that nobody can read must not keep the others from being swept.
+        Ok(due.into_iter().filter_map(|entry| parse(entry).ok()).collect())
     }
 
     /// Nothing is left of the attempts before the granted one.
@@ -235,8 +233,9 @@ impl Ledger {
         swept.map(|_| ()).map_err(|e| database_error("ending a sweep of the ledger", e))
     }
 
-    fn lease(&self) -> i64 {
-        millis(lease(&self.store))
+    /// How long an attempt may be silent.
+    pub(crate) fn lease(&self) -> Duration {
+        lease(&self.store)
     }
 
     fn sweep(&self) -> i64 {
@@ -254,11 +253,12 @@ fn lease(store: &Store) -> Duration {
 }
 
 /// The entry of the id as it stands on the primary.
-pub(crate) async fn find(store: &Store, id: &ReserveId) -> Result<Option<Entry>> {
+pub(crate) async fn find(store: &Store, id: &ReserveId, concern: ReadConcern) -> Result<Option<Entry>> {
     let failed = |e| database_error("reading the ledger", e);
     let mut cursor = store
         .ledger
         .aggregate([doc! { "$match": { "_id": id.as_str() } }, doc! { "$set": { "now": "$$NOW" } }])
+        .read_concern(concern)
         .within(SHORT)
         .await
         .map_err(failed)?;

@@ -167,12 +167,30 @@ pub struct ReservationState {
 
 /// The codes of a reservation, read on the primary.
 pub(crate) async fn reservation(store: &Store, id: &ReserveId) -> Result<Option<ReservationState>> {
-    let entry = ledger::find(store, id).await?;
-    if entry.as_ref().is_some_and(|entry| matches!(entry.state, State::Claiming | State::Abandoned)) {
-        // Codes of a claim that still runs are nobody's yet.
-        return Ok(None);
+    loop {
+        let entry = ledger::find(store, id, ReadConcern::majority()).await?;
+        if entry.as_ref().is_some_and(|entry| matches!(entry.state, State::Claiming | State::Abandoned)) {
+            // Codes of a claim that still runs are nobody's yet.
+            return Ok(None);
+        }
+        if let Some(known) = known(store, id, entry.as_ref(), ReadConcern::majority()).await? {
+            return Ok(known);
+        }
     }
-    held(store, id, entry.as_ref(), ReadConcern::majority()).await
+}
+
+/// What an id holds; None if an attempt under it has begun meanwhile, whose codes are nobody's yet.
+async fn known(
+    store: &Store,
+    id: &ReserveId,
+    entry: Option<&Entry>,
+    concern: ReadConcern,
+) -> Result<Option<Option<ReservationState>>> {
+    let held = held(store, id, entry, concern).await?;
+    let has_begun = held.is_some()
+        && entry.is_none()
+        && ledger::find(store, id, ReadConcern::linearizable()).await?.is_some();
+    Ok((!has_begun).then_some(held))
 }
 
 /// What an id holds. With an entry only what its granted attempt has: codes of another date are of one that
@@ -236,7 +254,11 @@ pub(crate) async fn recover(
                     }
                 }
             }
-            entry => return held(store, id, entry.as_ref(), ReadConcern::linearizable()).await,
+            entry => {
+                if let Some(known) = known(store, id, entry.as_ref(), ReadConcern::linearizable()).await? {
+                    return Ok(known);
+                }
+            }
         }
     }
 }

@@ -16,8 +16,6 @@ pub(crate) enum Mutant {
     NoDeadline,
     /// A reserve under the caller's id makes no entry.
     NoLedger,
-    /// An attempt grants although another owns the entry.
-    GrantWithoutOwner,
     /// Assign and release do not ask whose the codes are.
     NoFence,
     /// What has expired is told by this process's clock.

@@ -118,8 +118,14 @@ pub(crate) async fn claim_all(
         }
         let (store, pool, holder) = (store.clone(), pool.clone(), holder.clone());
         to_the_end(async move {
-            claim::give_back(&store, &holder, store.patience).await.map_err(|e| unknown(&holder, e))?;
+            let given_back = claim::give_back(&store, &holder, store.patience).await;
+            // From here on the caller is told what may be held, and nobody else gives it back.
             claim.keep();
+            if !given_back.map_err(|e| unknown(&holder, e))?.once() {
+                // The network may still hold one that would take what is claimed now under the same name.
+                let reason = "the database did not answer: nothing is held, try again".to_owned();
+                return Err(Error::Unavailable { reason, source: None });
+            }
             // Two callers that each got a part of the last codes both end here, though one could have them all.
             enough(&store, &pool, count).await
         })

@@ -136,7 +136,7 @@ async fn end_reservations(store: &Store, campaign: &CampaignId, held: &[Document
     let mut sent = 0;
     let modified = patiently(store.patience, || {
         sent += 1;
-        store.write("releasing codes", command.clone())
+        store.write("releasing codes", command.clone(), SHORT)
     })
     .await?;
     if sent == 1 {

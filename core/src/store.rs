@@ -53,8 +53,14 @@ impl Store {
             database,
         };
         let hello = store.hello().await.map_err(|error| at_connect(error, &hosts))?;
-        // A mongos answers with `msg: isdbgrid`; behind it there are replica sets.
-        if hello.get_str("setName").is_err() && hello.get_str("msg").ok() != Some("isdbgrid") {
+        if hello.get_str("msg").ok() == Some("isdbgrid") {
+            // It tells the time itself, and answers for servers that go on: nothing here would have a deadline.
+            return Err(Error::invalid(
+                "uri",
+                format!("{hosts} is a mongos, and a sharded cluster is not supported: name a replica set"),
+            ));
+        }
+        if hello.get_str("setName").is_err() {
             return Err(Error::invalid(
                 "uri",
                 format!(
@@ -143,8 +149,8 @@ impl Store {
     }
 
     /// An `update` command, confirmed by a majority. Returns how many documents it has changed.
-    pub(crate) async fn write(&self, doing: &str, command: Document) -> Result<u64> {
-        let reply = self.database.run_command(command).within(SHORT).await;
+    pub(crate) async fn write(&self, doing: &str, command: Document, limit: Duration) -> Result<u64> {
+        let reply = self.database.run_command(command).within(limit).await;
         let reply = reply.map_err(|e| database_error(doing, e))?;
         match reply.get_i32("nModified").map(u64::try_from) {
             Ok(Ok(modified)) if is_whole(&reply) => Ok(modified),

@@ -30,18 +30,22 @@ pub(crate) async fn sweep_now_and_then(store: Store, ledger: Weak<Ledger>, every
 }
 
 async fn sweep(store: &Store, ledger: &Ledger) -> Result<()> {
+    let mut outcome = Ok(());
     for entry in ledger.due().await? {
-        match entry.state {
-            State::Granted | State::Expired => {
-                give_back_past(store, &entry.id, &entry.past).await?;
-                ledger.swept(&entry).await?;
-            }
-            State::Claiming | State::Abandoned => {
-                give_up(store, ledger, &entry).await?;
-            }
-        }
+        // One that fails is found again the next time, and costs the others nothing.
+        outcome = sweep_one(store, ledger, &entry).await.and(outcome);
     }
-    Ok(())
+    outcome
+}
+
+async fn sweep_one(store: &Store, ledger: &Ledger, entry: &Entry) -> Result<()> {
+    match entry.state {
+        State::Granted | State::Expired => {
+            give_back_past(store, &entry.id, &entry.past).await?;
+            ledger.swept(entry).await
+        }
+        State::Claiming | State::Abandoned => give_up(store, ledger, entry).await,
+    }
 }
 
 /// Ends an abandoned attempt that nobody has taken over.

@@ -191,20 +191,27 @@ impl Source {
                 if self.still_empty().await? {
                     return Ok(None);
                 }
-                // Both to their end, also when one fails.
-                let (cursor, time) =
-                    tokio::join!(open(free(&self.store, &self.pool), size), self.store.server_time());
-                self.time = Some((time?, Instant::now()));
-                Ok(opened(cursor?, false, 0))
+                let cursor = self.open_free(0, size).await?;
+                Ok(opened(cursor, false, 0))
             }
             Stage::Free(place) => {
-                let cursor = open(free(&self.store, &self.pool).skip(place), size).await?;
+                let cursor = self.open_free(place, size).await?;
                 Ok(opened(cursor, false, place))
             }
             Stage::Expired(time) => {
                 Ok(opened(open(expired(&self.store, &self.pool, time), size).await?, true, 0))
             }
         }
+    }
+
+    /// The free codes from a place on; and what time it is.
+    async fn open_free(&mut self, place: u64, size: usize) -> Result<RawBatchCursor> {
+        // When the time was told is not when the codes were found.
+        let time = async { self.store.server_time().await.map(|time| (time, Instant::now())) };
+        // Both to their end, also when one fails.
+        let (cursor, time) = tokio::join!(open(free(&self.store, &self.pool).skip(place), size), time);
+        self.time = Some(time?);
+        cursor
     }
 
     /// The next candidates but the `known` ones; about `size`. `now` numbers the passes that begin in it.
@@ -240,9 +247,11 @@ impl Source {
                     Stage::Free(0)
                 }
             };
-            if ended && !self.found && !self.met {
+            if ended && !self.found {
                 self.store.must_be_news(self.begun).await?;
-                self.calm_down().await?;
+                if !self.met {
+                    self.calm_down().await?;
+                }
             }
             if !codes.is_empty() || ended {
                 let empty_since = self.pass.filter(|_| ended && !self.found);

@@ -335,6 +335,9 @@ impl Worker {
             }
             Event::Resolved { batch, failure, outcome } => {
                 self.astray -= 1;
+                // A pass since then has passed over its candidates as known.
+                self.now += 1;
+                self.forgot = self.now;
                 match outcome {
                     Ok(()) => self.won(batch, Some(&failure.error)),
                     Err(error) => self.lost_track(batch, &error),

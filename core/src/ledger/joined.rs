@@ -11,7 +11,6 @@ use super::{GRACE, KEEP, Owned, Wish, lease};
 use crate::claim::Lease;
 use crate::document::{self, later};
 use crate::ids::ReserveId;
-use crate::mutant::{Mutant, is};
 use crate::store::Store;
 use crate::task::{SHORT, Within};
 
@@ -140,13 +139,7 @@ pub(super) async fn grant(store: Store, calls: Vec<Granting>) -> Result<Vec<bool
         }
         let ids: Vec<&str> = some.iter().map(|call| call.id.as_str()).collect();
         let tokens: Vec<&str> = some.iter().map(|call| call.token.as_str()).collect();
-        let mut owned = doc! { "_id": { "$in": &ids } };
-        if is(Mutant::GrantWithoutOwner) {
-            store.ledger.update_many(owned, doc! { "$set": { "state": "granted" } }).await?;
-            granted.extend(tokens);
-            continue;
-        }
-        owned.insert("owner", doc! { "$in": &tokens });
+        let mut owned = doc! { "_id": { "$in": &ids }, "owner": { "$in": &tokens } };
         let mut change = doc! { "$set": { "state": "granted" } };
         if !swept_later {
             change.insert("$unset", doc! { "sweep": "" });
