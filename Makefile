@@ -21,7 +21,8 @@ demo: tools ## run those commands and check what they answer
 
 test: tools ## every test, against a real MongoDB that they start; a short chaos; and mistakes that chaos must find
 	cargo test --workspace
-	$(TARGET)/debug/chaos --minutes 2
+	# How fast it recovers is for a machine that does nothing else.
+	$(TARGET)/debug/chaos --minutes 2 --normal 30
 	$(MAKE) mutants
 
 # A seed repeats what clients and faults try, and not when it happens to meet.

@@ -258,8 +258,10 @@ pub(crate) fn write_error(doing: &str, reply: &Document) -> Error {
 const BAD_VALUE: i32 = 2;
 
 /// Server errors that go away: no primary, stepping down, shutting down, time-outs, write concern not met.
-const PASSING: [i32; 20] =
-    [6, 7, 50, 64, 89, 91, 100, 133, 134, 189, 239, 246, 262, 9001, 10058, 10107, 11600, 11602, 13435, 13436];
+const PASSING: [i32; 22] = [
+    6, 7, 24, 50, 64, 89, 91, 100, 112, 133, 134, 189, 239, 246, 262, 9001, 10058, 10107, 11600, 11602,
+    13435, 13436,
+];
 
 /// Whether the error is of the connection or the replica set's state, and not of what was asked.
 fn passing(error: &DriverError) -> bool {

@@ -17,7 +17,7 @@ mod run;
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use check::Verdict;
 use faults::Fault;
@@ -48,7 +48,7 @@ async fn main() -> ExitCode {
             Err(error) => {
                 let faults = Fault::ALL.map(Fault::name).join(",");
                 eprintln!("{error}\nusage: chaos [--seed N] [--minutes M] [--faults {faults}] [--clients N]");
-                eprintln!("             [--callers N] [--codes N] | chaos check FOLDER");
+                eprintln!("             [--callers N] [--codes N] [--normal SECONDS] | chaos check FOLDER");
                 ExitCode::FAILURE
             }
         },
@@ -65,6 +65,7 @@ fn plan(options: &[&str]) -> Result<Plan, Box<dyn Error>> {
         callers: 16,
         codes: 200_000,
         folder: PathBuf::new(),
+        normal: Duration::from_secs(5),
     };
     for option in options.chunks(2) {
         match *option {
@@ -72,6 +73,7 @@ fn plan(options: &[&str]) -> Result<Plan, Box<dyn Error>> {
             ["--minutes", minutes] => plan.minutes = minutes.parse()?,
             ["--clients", clients] => plan.clients = clients.parse()?,
             ["--callers", callers] => plan.callers = callers.parse()?,
+            ["--normal", seconds] => plan.normal = Duration::from_secs(seconds.parse()?),
             ["--codes", codes] => plan.codes = codes.parse()?,
             ["--faults", names] => {
                 // Without a name there are none.

@@ -22,8 +22,6 @@ use crate::history::{Document, Entry, Header, Snapshot};
 use crate::plan::{Kind, Orders, PLENTY, UNTIL_QUIET, Wish, pools};
 use crate::record::{Recorder, now};
 
-/// How long after there is a primary again the service may take to answer normally.
-const NORMAL: Duration = Duration::from_secs(5);
 /// How far a time of the server may be from ours: it is the same machine.
 const CLOCK_ERROR_MS: u64 = 500;
 
@@ -40,6 +38,8 @@ pub(crate) struct Plan {
     /// Codes of the largest pool.
     pub(crate) codes: u32,
     pub(crate) folder: PathBuf,
+    /// How long after there is a primary again the service may take to answer normally.
+    pub(crate) normal: Duration,
 }
 
 /// What happened, beside the histories.
@@ -86,7 +86,7 @@ pub(crate) async fn run(plan: &Plan) -> Ran {
         let met = fault.strike(&mut set, &mut clients, &mut rng);
         set.wait_for_primary(Duration::from_secs(60));
         let normal = until_normal(&mut watcher).await;
-        ran.count(fault, met, normal);
+        ran.count(fault, met, normal, plan.normal);
         ran.complaints.extend(clients.failed());
     }
     std::fs::write(Orders::end_of(&plan.folder), "").expect("a file in the run's folder");
@@ -188,12 +188,12 @@ async fn snapshot(database: &Database, model: &Orders) -> Snapshot {
 }
 
 impl Ran {
-    fn count(&mut self, fault: Fault, met: u64, normal: Duration) {
+    fn count(&mut self, fault: Fault, met: u64, normal: Duration, limit: Duration) {
         let (times, hits, longest) = self.faults.entry(fault).or_default();
         *times += 1;
         *hits += met;
         *longest = normal.max(*longest);
-        if normal > NORMAL {
+        if normal > limit {
             self.complaints.push(format!(
                 "after {}, the service answered normally only {:.1} s after there was a primary",
                 fault.name(),

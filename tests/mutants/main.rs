@@ -27,7 +27,7 @@ fn assert_caught(mutant: &str, faults: &str) {
             "--faults",
             faults,
         ]);
-        chaos.args(["--minutes", "0.3", "--codes", "20000", "--clients", "3"]);
+        chaos.args(["--minutes", "0.3", "--codes", "20000", "--clients", "3", "--normal", "60"]);
         let ran = chaos.output().expect("chaos can be run");
         let said = String::from_utf8_lossy(&ran.stdout);
         let last = said.lines().rev().find(|line| line.contains(" violations, "));
