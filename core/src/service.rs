@@ -31,10 +31,12 @@ pub struct CodeService {
 }
 
 impl CodeService {
-    /// Connects to the database and checks that it is a replica set.
+    /// Connects to the database, checks that it is a replica set, and begins to look now and then for what dead
+    /// attempts have left.
     ///
     /// # Errors
-    /// - `invalid_argument` if an option is wrong, the server is a standalone one or refuses the credentials,
+    /// - `invalid_argument` if an option is wrong, the server is a standalone one or a mongos, or refuses the
+    ///   credentials,
     /// - `unavailable`, with the hosts in its message, if no primary is found within
     ///   [`Options::server_selection_timeout`].
     pub async fn connect(options: Options) -> Result<Self> {

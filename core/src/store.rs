@@ -247,10 +247,13 @@ pub(crate) fn write_error(doing: &str, reply: &Document) -> Error {
             reason: format!("the database failed while {doing}"),
             source: Some(Box::new(Cause(format!("write error {code}")))),
         },
-        code => Error::Unavailable {
-            reason: "the database does not answer".to_owned(),
-            source: Some(Box::new(Cause(format!("write error {code:?}")))),
-        },
+        code => {
+            let what = code.map_or("write concern error".to_owned(), |code| format!("write error {code}"));
+            Error::Unavailable {
+                reason: "the database does not answer".to_owned(),
+                source: Some(Box::new(Cause(what))),
+            }
+        }
     }
 }
 

@@ -32,66 +32,41 @@ pub(crate) enum Fault {
 
 use Fault::*;
 
-impl Fault {
-    pub(crate) const ALL: [Fault; 14] = [
-        StepDown,
-        KillPrimary,
-        PausePrimary,
-        LoseSecondary,
-        LoseMajority,
-        CutRequests,
-        CutReplies,
-        LateRequests,
-        SlowNetwork,
-        HalfOpen,
-        CutConnections,
-        FailingCommands,
-        KillClient,
-        PauseClient,
-    ];
+/// All of them: as the command line and the table of a run have them, and what they do to whom.
+const FAULTS: [(Fault, &str, &str); 14] = [
+    (StepDown, "step-down", "the primary steps down"),
+    (KillPrimary, "kill-primary", "the primary is killed, and comes back"),
+    (PausePrimary, "pause-primary", "the primary stands still until another is elected, and goes on"),
+    (LoseSecondary, "lose-secondary", "a secondary is killed, and comes back"),
+    (LoseMajority, "lose-majority", "both secondaries are killed, and come back"),
+    (CutRequests, "cut-requests", "commands are cut off before the server has them"),
+    (CutReplies, "cut-replies", "commands are carried out, and cut off before their replies"),
+    (LateRequests, "late-requests", "commands are cut off, and reach the server seconds later"),
+    (SlowNetwork, "slow-network", "all that clients send is slow"),
+    (HalfOpen, "half-open", "connections to the primary fall silent, and nobody is told"),
+    (CutConnections, "cut-connections", "all connections are closed"),
+    (FailingCommands, "failing-commands", "commands fail on the primary, in all the ways that they can"),
+    (KillClient, "kill-client", "a client process is killed, and another takes its place"),
+    (PauseClient, "pause-client", "a client process stands still, and goes on"),
+];
 
-    /// As the command line and the table have it.
-    pub(crate) fn name(self) -> &'static str {
-        match self {
-            StepDown => "step-down",
-            KillPrimary => "kill-primary",
-            PausePrimary => "pause-primary",
-            LoseSecondary => "lose-secondary",
-            LoseMajority => "lose-majority",
-            CutRequests => "cut-requests",
-            CutReplies => "cut-replies",
-            LateRequests => "late-requests",
-            SlowNetwork => "slow-network",
-            HalfOpen => "half-open",
-            CutConnections => "cut-connections",
-            FailingCommands => "failing-commands",
-            KillClient => "kill-client",
-            PauseClient => "pause-client",
-        }
+impl Fault {
+    pub(crate) fn all() -> Vec<Fault> {
+        FAULTS.map(|(fault, ..)| fault).to_vec()
+    }
+
+    pub(crate) fn names() -> String {
+        FAULTS.map(|(_, name, _)| name).join(",")
     }
 
     pub(crate) fn named(name: &str) -> Option<Fault> {
-        Fault::ALL.into_iter().find(|fault| fault.name() == name)
+        FAULTS.iter().find(|(_, own, _)| *own == name).map(|(fault, ..)| *fault)
     }
 
-    /// What it does to whom.
-    pub(crate) fn what(self) -> &'static str {
-        match self {
-            StepDown => "the primary steps down",
-            KillPrimary => "the primary is killed, and comes back",
-            PausePrimary => "the primary stands still until another is elected, and goes on",
-            LoseSecondary => "a secondary is killed, and comes back",
-            LoseMajority => "both secondaries are killed, and come back",
-            CutRequests => "commands are cut off before the server has them",
-            CutReplies => "commands are carried out, and cut off before their replies",
-            LateRequests => "commands are cut off, and reach the server seconds later",
-            SlowNetwork => "all that clients send is slow",
-            HalfOpen => "connections to the primary fall silent, and nobody is told",
-            CutConnections => "all connections are closed",
-            FailingCommands => "commands fail on the primary, in all the ways that they can",
-            KillClient => "a client process is killed, and another takes its place",
-            PauseClient => "a client process stands still, and goes on",
-        }
+    /// Its name, and what it does.
+    pub(crate) fn words(self) -> (&'static str, &'static str) {
+        let found = FAULTS.iter().find(|(fault, ..)| *fault == self);
+        found.map(|(_, name, what)| (*name, *what)).expect("every fault is in the list")
     }
 
     /// Lets it happen, and ends it. Returns how many commands, connections or processes it has met.

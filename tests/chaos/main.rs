@@ -46,7 +46,7 @@ async fn main() -> ExitCode {
         ref options => match plan(options) {
             Ok(plan) => chaos(&plan).await,
             Err(error) => {
-                let faults = Fault::ALL.map(Fault::name).join(",");
+                let faults = Fault::names();
                 eprintln!("{error}\nusage: chaos [--seed N] [--minutes M] [--faults {faults}] [--clients N]");
                 eprintln!("             [--callers N] [--codes N] [--normal SECONDS] | chaos check FOLDER");
                 ExitCode::FAILURE
@@ -60,7 +60,7 @@ fn plan(options: &[&str]) -> Result<Plan, Box<dyn Error>> {
     let mut plan = Plan {
         seed: rand::random(),
         minutes: 30.0,
-        faults: Fault::ALL.to_vec(),
+        faults: Fault::all(),
         clients: 4,
         callers: 16,
         codes: 200_000,

@@ -196,7 +196,7 @@ impl Ran {
         if normal > limit {
             self.complaints.push(format!(
                 "after {}, the service answered normally only {:.1} s after there was a primary",
-                fault.name(),
+                fault.words().0,
                 normal.as_secs_f64()
             ));
         }
@@ -211,8 +211,8 @@ impl fmt::Display for Ran {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "{:>5} {:>8} {:>8}  fault", "times", "met", "normal")?;
         for (fault, (times, met, longest)) in &self.faults {
-            let longest = longest.as_secs_f64();
-            writeln!(f, "{times:>5} {met:>8} {longest:>6.1} s  {}: {}", fault.name(), fault.what())?;
+            let (longest, (name, what)) = (longest.as_secs_f64(), fault.words());
+            writeln!(f, "{times:>5} {met:>8} {longest:>6.1} s  {name}: {what}")?;
         }
         Ok(())
     }
