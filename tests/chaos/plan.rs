@@ -89,11 +89,12 @@ impl Wish {
             7 => EXPIRING,
             _ => MIXED,
         };
-        let count = match (pool, rng.random_range(0..20)) {
-            (_, 0..13) => 1,
-            (_, 13..17) => rng.random_range(2..=5),
+        // Mostly few: what finds a mistake is how many calls there are, and many codes are work for the database.
+        let count = match (pool, rng.random_range(0..200)) {
+            (_, 0..150) => 1,
+            (_, 150..180) => rng.random_range(2..=5),
             (SCARCE, _) => rng.random_range(10..=40),
-            (_, 17..19) => rng.random_range(6..=40),
+            (_, 180..199) => rng.random_range(6..=20),
             _ => 150,
         };
         let partial = rng.random_bool(0.3);
