@@ -31,30 +31,29 @@ pub(crate) struct Means<'a> {
 
 /// Codes under the caller's id: those of an earlier call, or new ones.
 pub(crate) async fn reserve(means: Means<'_>, wish: Wish<'_>, partial: bool) -> Result<Reservation> {
-    loop {
-        // A new one each time: what the network delivers late of the last attempt must not meet this one's entry.
-        let token = ReserveId::random();
-        let failed = |error: &Error| {
-            // Whether or not it owns the entry.
-            if error.kind() == ErrorKind::Unavailable {
-                abandon(means, wish.id, &token);
-            }
-        };
-        let owned = match enter(means, &wish, &token).await.inspect_err(failed)? {
-            Way::Mine(owned) => owned,
-            Way::Granted(entry) => return replay(means.store, &wish, &entry).await,
-        };
-        match claim_and_grant(means, &wish, &owned, partial).await {
-            Ok(Some(codes)) => {
-                let Owned { id, reserved, .. } = owned;
-                return Ok(reservation(means.store, wish.pool, id, codes, reserved, false));
-            }
-            // Somebody took it for dead, and has the entry now.
-            Ok(None) => {}
-            Err(error) => {
-                abandon(means, wish.id, &token);
-                return Err(error);
-            }
+    // A new one for each call: what the network delivers late of the last one must not meet this one's entry.
+    let token = ReserveId::random();
+    let failed = |error: &Error| {
+        // Whether or not it owns the entry.
+        if error.kind() == ErrorKind::Unavailable {
+            abandon(means, wish.id, &token);
+        }
+    };
+    let owned = match enter(means, &wish, &token).await.inspect_err(failed)? {
+        Way::Mine(owned) => owned,
+        Way::Granted(entry) => return replay(means.store, &wish, &entry).await,
+        Way::Lost => return follow(means, &wish).await,
+    };
+    match claim_and_grant(means, &wish, &owned, partial).await {
+        Ok(Some(codes)) => {
+            let Owned { id, reserved, .. } = owned;
+            Ok(reservation(means.store, wish.pool, id, codes, reserved, false))
+        }
+        // Somebody took it for dead, and has the entry now.
+        Ok(None) => follow(means, &wish).await,
+        Err(error) => {
+            abandon(means, wish.id, &token);
+            Err(error)
         }
     }
 }
@@ -63,6 +62,8 @@ pub(crate) async fn reserve(means: Means<'_>, wish: Wish<'_>, partial: bool) -> 
 enum Way {
     Mine(Owned),
     Granted(Entry),
+    /// It had the entry, and somebody took it for dead.
+    Lost,
 }
 
 /// Becomes the owner of the id's entry, or finds it granted; waits while another attempt is at work.
@@ -70,31 +71,50 @@ async fn enter(means: Means<'_>, wish: &Wish<'_>, token: &ReserveId) -> Result<W
     let Means { store, ledger, .. } = means;
     loop {
         if let Entered::Mine { owned, in_use } = ledger.enter(wish, token).await? {
-            if in_use && in_use_without_entry(store, wish.id).await? {
-                if ledger.remove(&owned).await? {
-                    return Err(Error::ReservationMismatch { field: "call" });
-                }
-                // The codes are those of an attempt that took this one for dead.
-                continue;
+            if in_use && let Some(error) = in_use_without_entry(store, wish.id).await? {
+                // If somebody took this attempt for dead, the codes are theirs.
+                return if ledger.remove(&owned).await? { Err(error) } else { Ok(Way::Lost) };
             }
             return Ok(Way::Mine(owned));
         }
-        while let Some(entry) = ledger.find(wish.id).await? {
+        let mut found: Option<Entry> = None;
+        while let Some(entry) = ledger.find_newest(wish.id).await? {
             entry.must_match(wish)?;
+            let first = found.get_or_insert_with(|| entry.clone());
             match entry.state {
                 State::Granted => return Ok(Way::Granted(entry)),
                 State::Expired => return Err(Error::ReservationExpired),
                 State::Claiming => tokio::time::sleep(LOOK).await,
-                State::Abandoned => {
+                State::Abandoned if entry.is_of_the_attempt_of(first) => {
                     if let Some(owned) = ledger.take_over(&entry, token).await? {
                         return Ok(Way::Mine(owned));
                     }
                 }
+                // Who ended that attempt may have told somebody that nothing is held.
+                State::Abandoned => return Err(ended()),
             }
         }
-        // Removed meanwhile, or not confirmed by a majority yet.
-        tokio::time::sleep(LOOK).await;
     }
+}
+
+/// What becomes of a call that was taken for dead. It claims nothing more: whoever has ended it may have told
+/// somebody that nothing is held under the id.
+async fn follow(means: Means<'_>, wish: &Wish<'_>) -> Result<Reservation> {
+    while let Some(entry) = means.ledger.find_newest(wish.id).await? {
+        entry.must_match(wish)?;
+        match entry.state {
+            State::Granted => return replay(means.store, wish, &entry).await,
+            State::Expired => return Err(Error::ReservationExpired),
+            State::Claiming => tokio::time::sleep(LOOK).await,
+            State::Abandoned => break,
+        }
+    }
+    Err(ended())
+}
+
+fn ended() -> Error {
+    let reason = "another call has ended this one, and nothing is held under the reserveId: reserve again";
+    Error::Unavailable { reason: reason.to_owned(), source: None }
 }
 
 /// Claims and grants as the owner of the entry; None if another took the entry over meanwhile.
@@ -156,12 +176,28 @@ fn abandon(means: Means<'_>, id: &ReserveId, token: &ReserveId) {
     });
 }
 
-/// Whether codes are reserved or assigned under an id that the ledger did not know: it was made by a reserve
-/// without an id, here or by the deployed service, and is not the caller's to use again.
-async fn in_use_without_entry(store: &Store, id: &ReserveId) -> Result<bool> {
-    let found = store.codes.find_one(document::in_use(id, store.ttl));
-    let found = found.read_concern(ReadConcern::linearizable()).max_time(SHORT).within(SHORT).await;
-    found.map(|found| found.is_some()).map_err(|e| database_error("looking a reserveId up", e))
+/// What speaks against an id that the ledger did not know: codes are reserved or assigned under it.
+async fn in_use_without_entry(store: &Store, id: &ReserveId) -> Result<Option<Error>> {
+    let failed = |e| database_error("looking a reserveId up", e);
+    let mut found = store
+        .codes
+        .aggregate([
+            doc! { "$match": document::in_use(id, store.ttl) },
+            doc! { "$limit": 1 },
+            doc! { "$project": { "expired": { "$not": document::not_expired("$date.reserved", store.ttl) } } },
+        ])
+        .read_concern(ReadConcern::linearizable())
+        .max_time(SHORT)
+        .within(SHORT)
+        .await
+        .map_err(failed)?;
+    let found = found.try_next().within(SHORT).await.map_err(failed)?;
+    Ok(found.map(|found| match found.get_bool("expired") {
+        // Somebody's, long ago; the entry is gone, if there was one.
+        Ok(true) => Error::ReservationExpired,
+        // Made by a reserve without an id, here or by the deployed service: not the caller's to use again.
+        _ => Error::ReservationMismatch { field: "call" },
+    }))
 }
 
 /// Gives back what attempts with these dates hold under the id. What has no such date belongs to somebody

@@ -115,28 +115,27 @@ impl Claim {
         since: Option<DateTime>,
         error: Option<Error>,
     ) -> Self {
-        let error = error.map(|error| match error {
-            // Some codes are held under the id, whatever the others are.
-            error if !codes.is_empty() && error.kind() != ErrorKind::OutcomeUnknown => {
-                Error::OutcomeUnknown { reserve_id: holder.id.clone(), source: Some(Box::new(error)) }
-            }
-            error => error,
-        });
         let unknown = error.as_ref().is_some_and(|error| error.kind() == ErrorKind::OutcomeUnknown);
         let holds = !codes.is_empty() || unknown;
         let giver = (holder.date.is_none() && holds).then_some((store, holder));
         Claim { codes, since, error, giver }
     }
 
-    /// It has reached the caller, who can ask for what an error may have left under the id.
+    /// It has reached the caller, who can ask for what an unknown outcome may have left under the id.
     fn arrived(mut self) -> Result<Claim> {
-        match self.error.take() {
+        let unknown = |error: &mut Error| error.kind() == ErrorKind::OutcomeUnknown || self.codes.is_empty();
+        match self.error.take_if(unknown) {
             None => Ok(self),
             Some(error) => {
                 self.giver = None;
                 Err(error)
             }
         }
+    }
+
+    /// Why the codes are fewer than they might be, and are to be given back.
+    pub(crate) fn take_error(&mut self) -> Option<Error> {
+        self.error.take()
     }
 
     /// The codes have reached whoever is to have them.
@@ -175,10 +174,9 @@ impl Claims {
         Claims { store, workers: Mutex::default() }
     }
 
-    /// Claims `want` codes, or all there are if those are fewer.
+    /// Claims `want` codes, or all there are if those are fewer; or some, with the error that came between.
     ///
-    /// On an error nothing is given back here: codes may be held under the holder's id if it is
-    /// `outcome_unknown`, and are not if it is another.
+    /// On an error codes may be held under the holder's id if it is `outcome_unknown`, and are not if it is another.
     pub(crate) async fn claim(&self, pool: &Pool, holder: &Holder, want: usize) -> Result<Claim> {
         let (reply, receive) = oneshot::channel();
         self.send(pool, Demand { holder: holder.clone(), want, reply });

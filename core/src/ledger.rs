@@ -71,7 +71,7 @@ pub(crate) struct Owned {
 }
 
 /// The entry of an id, as it stands.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Entry {
     pub(crate) id: ReserveId,
     pub(crate) state: State,
@@ -111,9 +111,12 @@ impl Ledger {
         self.enter.call(Entering::new(wish, token)).await
     }
 
-    /// The entry of the id as it stands on the primary.
-    pub(crate) async fn find(&self, id: &ReserveId) -> Result<Option<Entry>> {
-        find(&self.store, id, ReadConcern::majority()).await
+    /// The entry of the id. None only if there is none: one that no majority has confirmed yet is waited for.
+    pub(crate) async fn find_newest(&self, id: &ReserveId) -> Result<Option<Entry>> {
+        match find(&self.store, id, ReadConcern::majority()).await? {
+            None => find(&self.store, id, ReadConcern::linearizable()).await,
+            found => Ok(found),
+        }
     }
 
     /// Makes `token` the owner of an entry whose lease has ended, under a date that no attempt before it had.
@@ -196,8 +199,17 @@ impl Ledger {
     /// Ends the lease of an attempt that failed: the next caller need not wait for it. False if the attempt does
     /// not own the entry any more.
     pub(crate) async fn abandon(&self, id: &ReserveId, token: &ReserveId) -> Result<bool> {
+        self.end_lease(id, token, token).await
+    }
+
+    /// The same so that whoever has waited for the attempt sees that it was ended, and does not take it over.
+    pub(crate) async fn end(&self, id: &ReserveId, token: &ReserveId) -> Result<bool> {
+        self.end_lease(id, token, &ReserveId::random()).await
+    }
+
+    async fn end_lease(&self, id: &ReserveId, token: &ReserveId, owner: &ReserveId) -> Result<bool> {
         let owned = doc! { "_id": id.as_str(), "owner": token.as_str(), "state": "claiming" };
-        let ended = doc! { "$currentDate": { "lease": true } };
+        let ended = doc! { "$currentDate": { "lease": true }, "$set": { "owner": owner.as_str() } };
         let ended = self.store.ledger.update_one(owned, ended).within(SHORT).await;
         let ended = ended.map_err(|e| database_error("ending a lease in the ledger", e))?;
         Ok(ended.matched_count == 1)
@@ -259,6 +271,7 @@ pub(crate) async fn find(store: &Store, id: &ReserveId, concern: ReadConcern) ->
         .ledger
         .aggregate([doc! { "$match": { "_id": id.as_str() } }, doc! { "$set": { "now": "$$NOW" } }])
         .read_concern(concern)
+        .max_time(SHORT)
         .within(SHORT)
         .await
         .map_err(failed)?;
@@ -301,6 +314,11 @@ impl Entry {
             owner: text("owner")?.to_owned(),
             parameters: entry,
         })
+    }
+
+    /// Whether nobody has taken the entry over since it was the other.
+    pub(crate) fn is_of_the_attempt_of(&self, other: &Entry) -> bool {
+        self.owner == other.owner
     }
 
     /// # Errors

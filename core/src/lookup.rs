@@ -240,8 +240,7 @@ pub(crate) async fn recover(
     id: &ReserveId,
 ) -> Result<Option<ReservationState>> {
     loop {
-        let entry = ledger.find(id).await?;
-        match entry {
+        match ledger.find_newest(id).await? {
             Some(entry) if entry.state == State::Claiming => tokio::time::sleep(LOOK).await,
             Some(entry) if entry.state == State::Abandoned => {
                 // So that an owner who is only slow cannot grant what is taken away here.
@@ -249,7 +248,7 @@ pub(crate) async fn recover(
                 if let Some(owned) = ledger.take_over(&entry, &token).await? {
                     give_back_past(store, id, &owned.past).await?;
                     // What the network may still deliver is swept; until then the next caller can go on.
-                    if ledger.abandon(id, &token).await? {
+                    if ledger.end(id, &token).await? {
                         return Ok(None);
                     }
                 }

@@ -109,8 +109,9 @@ pub(crate) async fn claim_all(
         if !partial && count > 1 {
             must_be_enough(store, claims, pool, count).await?;
         }
-        let claim = claims.claim(pool, holder, count as usize).await?;
-        if claim.codes.len() == count as usize || partial {
+        let mut claim = claims.claim(pool, holder, count as usize).await?;
+        let error = claim.take_error();
+        if error.is_none() && (claim.codes.len() == count as usize || partial) {
             return Ok(claim);
         }
         if claim.codes.is_empty() {
@@ -121,7 +122,11 @@ pub(crate) async fn claim_all(
             let given_back = claim::give_back(&store, &holder, store.patience).await;
             // From here on the caller is told what may be held, and nobody else gives it back.
             claim.keep();
-            if !given_back.map_err(|e| unknown(&holder, e))?.once() {
+            let given_back = given_back.map_err(|e| unknown(&holder, e))?;
+            if let Some(error) = error {
+                return Err(error);
+            }
+            if !given_back.once() {
                 // The network may still hold one that would take what is claimed now under the same name.
                 let reason = "the database did not answer: nothing is held, try again".to_owned();
                 return Err(Error::Unavailable { reason, source: None });

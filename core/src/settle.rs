@@ -31,6 +31,9 @@ pub struct SettleReport {
     /// How many of them changed.
     pub updated: u64,
     /// With a reserveId: the codes that are not held under it, in the order given. Without one: empty.
+    ///
+    /// A code that is assigned counts as the id's if it was held under it when that happened. So that this is proof
+    /// of whose it is, everybody who assigns has to name a reserveId.
     pub lost: Vec<Code>,
 }
 
@@ -49,9 +52,9 @@ pub(crate) async fn assign(
             && updated < batch.len() as u64
         {
             // Assigned is final, so a look afterwards tells what belongs to the id, also when this call repeats one.
+            let asked = Instant::now();
             let ours = find(store, document::assigned_under(among, id)).await?;
-            let ours = ours.iter().map(document::code).collect::<Result<_>>()?;
-            report.lost.extend(without(batch, &ours));
+            report.lost.extend(lost(store, batch, &ours, asked).await?);
         }
     }
     Ok(report)
@@ -96,14 +99,20 @@ pub(crate) async fn release(
     for batch in distinct(codes).chunks(BATCH) {
         let among = doc! { "_id": document::ids_in(campaign, batch) };
         let held = match reserve_id {
-            Some(id) if !is(Mutant::NoFence) => document::held(among, id),
-            Some(_) | None => document::reserved(among),
+            Some(id) if !is(Mutant::NoFence) => document::held(among.clone(), id),
+            Some(_) | None => document::reserved(among.clone()),
         };
-        let held = find(store, held).await?;
-        report.updated += end_reservations(store, campaign, &held).await?;
-        if reserve_id.is_some() {
-            let held = held.iter().map(document::code).collect::<Result<_>>()?;
-            report.lost.extend(without(batch, &held));
+        let asked = Instant::now();
+        let mut held = find(store, held).await?;
+        let ended = end_reservations(store, campaign, &held).await?;
+        report.updated += ended;
+        if let Some(id) = reserve_id {
+            if ended < held.len() as u64 {
+                // Somebody has assigned them since.
+                let now = find(store, document::assigned_under(among, id)).await?;
+                held.retain(|code| !now.iter().any(|other| other.get("_id") == code.get("_id")));
+            }
+            report.lost.extend(lost(store, batch, &held, asked).await?);
         }
     }
     Ok(report)
@@ -160,8 +169,7 @@ fn start(codes: &[Code]) -> Result<SettleReport> {
     Ok(SettleReport { given: codes.len() as u64, ..SettleReport::default() })
 }
 
-/// Codes with their holders, as they are now: a write that follows is refused by a server that is primary no
-/// more, and what precedes is confirmed.
+/// Codes with their holders, as they are now.
 async fn find(store: &Store, filter: Document) -> Result<Vec<Document>> {
     let failed = |e| database_error("looking codes up", e);
     let cursor = store
@@ -181,6 +189,12 @@ fn distinct(codes: Vec<Code>) -> Vec<Code> {
     codes.into_iter().filter(|code| seen.insert(code.clone())).collect()
 }
 
-fn without(asked: &[Code], found: &HashSet<Code>) -> Vec<Code> {
-    asked.iter().filter(|code| !found.contains(code)).cloned().collect()
+/// Those of the codes that were not found; a server that is primary no more does not know.
+async fn lost(store: &Store, batch: &[Code], found: &[Document], asked: Instant) -> Result<Vec<Code>> {
+    let found: HashSet<Code> = found.iter().map(document::code).collect::<Result<_>>()?;
+    let lost: Vec<Code> = batch.iter().filter(|code| !found.contains(code)).cloned().collect();
+    if !lost.is_empty() {
+        store.must_be_news(asked).await?;
+    }
+    Ok(lost)
 }

@@ -103,7 +103,8 @@ impl Caller {
             self.turn += 1;
             match self.rng.random_range(0..1_000) {
                 _ if self.held.len() > 6 => self.settle().await,
-                0..550 => self.reserve_something().await,
+                0..540 => self.reserve_something().await,
+                540..550 => self.recover_something().await,
                 550..985 => self.settle().await,
                 985..997 => self.upload().await,
                 // A count is work for the database.
@@ -135,6 +136,13 @@ impl Caller {
                 self.before.remove(0);
             }
             self.before.push(wish);
+        }
+    }
+
+    /// Asks what became of an id that others may be reserving under.
+    async fn recover_something(&mut self) {
+        if let Some(Wish { pool, id: Some(id), .. }) = self.before.last().cloned() {
+            self.recover(pool, &id).await;
         }
     }
 

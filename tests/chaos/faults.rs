@@ -3,7 +3,7 @@
 use std::thread::sleep;
 use std::time::Duration;
 
-use code_service_tests::proxy::Commands;
+use code_service_tests::proxy::{Commands, Hits};
 use code_service_tests::{Proxy, ReplicaSet};
 use mongodb::bson::{Document, doc};
 use rand::RngExt;
@@ -71,6 +71,30 @@ impl Fault {
 
     /// Lets it happen, and ends it. Returns how many commands, connections or processes it has met.
     pub(crate) fn strike(self, set: &mut ReplicaSet, clients: &mut Clients, rng: &mut StdRng) -> u64 {
+        let before = self.hits(set);
+        self.happen(set, clients, rng);
+        match (before, self.hits(set)) {
+            (Some(before), Some(after)) => after - before,
+            // A member or a client, and always one.
+            _ => 1,
+        }
+    }
+
+    /// How often it has hit in the whole run, if it is one of the network.
+    fn hits(self, set: &ReplicaSet) -> Option<u64> {
+        let count = |hits: Hits| match self {
+            CutRequests => Some(hits.cut_requests),
+            CutReplies => Some(hits.cut_replies),
+            LateRequests => Some(hits.late),
+            SlowNetwork => Some(hits.delayed),
+            HalfOpen => Some(hits.swallowed),
+            CutConnections => Some(hits.cut_connections),
+            _ => None,
+        };
+        set.proxies().iter().map(|proxy| count(proxy.hits())).sum()
+    }
+
+    fn happen(self, set: &mut ReplicaSet, clients: &mut Clients, rng: &mut StdRng) {
         let primary = set.wait_for_primary(Duration::from_secs(60));
         let secondary = (primary + rng.random_range(1..=2)) % 3;
         match self {
@@ -82,7 +106,8 @@ impl Fault {
             }
             PausePrimary => {
                 set.pause(primary);
-                pause(rng, 2_500..5_000);
+                set.wait_for_primary(Duration::from_secs(60));
+                pause(rng, 0..2_000);
                 set.resume(primary);
             }
             LoseSecondary => {
@@ -96,24 +121,19 @@ impl Fault {
                 pause(rng, 500..4_000);
                 others.iter().for_each(|member| set.start_again(*member));
             }
-            CutRequests | CutReplies | LateRequests => return self.cut(&set.proxies()[primary], rng),
+            CutRequests | CutReplies | LateRequests => self.cut(&set.proxies()[primary], rng),
             SlowNetwork => {
                 let delay = Duration::from_millis(rng.random_range(20..300));
                 set.proxies().iter().for_each(|proxy| proxy.delay(delay));
                 pause(rng, 1_000..3_000);
                 set.proxies().iter().for_each(|proxy| proxy.delay(Duration::ZERO));
-                return set.proxies().iter().map(|proxy| proxy.hits().delayed).sum();
             }
             HalfOpen => {
                 set.proxies()[primary].black_hole(true);
                 pause(rng, 1_000..6_000);
                 set.proxies()[primary].black_hole(false);
-                return set.proxies()[primary].hits().swallowed;
             }
-            CutConnections => {
-                set.proxies().iter().for_each(Proxy::cut_all);
-                return set.proxies().iter().map(|proxy| proxy.hits().cut_connections).sum();
-            }
+            CutConnections => set.proxies().iter().for_each(Proxy::cut_all),
             FailingCommands => {
                 let times = rng.random_range(1..=20);
                 set.fail_point(primary, doc! { "times": times }, failure(rng));
@@ -126,30 +146,28 @@ impl Fault {
             KillClient => clients.replace_one(rng),
             PauseClient => clients.pause_one(rng, |rng| pause(rng, 1_000..10_000)),
         }
-        1
     }
 
-    fn cut(self, proxy: &Proxy, rng: &mut StdRng) -> u64 {
-        let which = match rng.random_range(0..8) {
+    fn cut(self, proxy: &Proxy, rng: &mut StdRng) {
+        let times = rng.random_range(1..=6);
+        let all = match rng.random_range(0..8) {
             0..4 => Commands::named("update").on("codes"),
             4 => Commands::named("update"),
             5 => Commands::named("insert"),
             6 => Commands::named("find"),
             _ => Commands::ANY,
         };
-        let times = rng.random_range(1..=6);
+        let writes = ["update", "update", "update", "insert", "findAndModify", "delete"];
+        let write = Commands::named(writes[rng.random_range(0..writes.len())]);
         match self {
-            CutRequests => proxy.cut_requests(times, which),
-            CutReplies => proxy.cut_replies(times, which),
+            CutRequests => proxy.cut_requests(times, all),
+            CutReplies => proxy.cut_replies(times, all),
             _ => {
-                let delay = Duration::from_millis(rng.random_range(100..12_000));
-                proxy.late(times, delay, Commands::named("update"));
-                pause(rng, 1_000..2_000);
-                return proxy.hits().late;
+                proxy.late(times, Duration::from_millis(rng.random_range(100..12_000)), write);
+                pause(rng, 500..501);
             }
         }
         pause(rng, 500..1_500);
-        proxy.hits().cut_requests + proxy.hits().cut_replies
     }
 }
 

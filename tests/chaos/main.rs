@@ -48,7 +48,10 @@ async fn main() -> ExitCode {
             Err(error) => {
                 let faults = Fault::names();
                 eprintln!("{error}\nusage: chaos [--seed N] [--minutes M] [--faults {faults}] [--clients N]");
-                eprintln!("             [--callers N] [--codes N] [--normal SECONDS] | chaos check FOLDER");
+                eprintln!(
+                    "             [--callers N] [--codes N] [--normal SECONDS] [--at-least CALLS,FAULTS]"
+                );
+                eprintln!("       chaos check FOLDER");
                 ExitCode::FAILURE
             }
         },
@@ -66,6 +69,7 @@ fn plan(options: &[&str]) -> Result<Plan, Box<dyn Error>> {
         codes: 200_000,
         folder: PathBuf::new(),
         normal: Duration::from_secs(5),
+        at_least: (0, 0),
     };
     for option in options.chunks(2) {
         match *option {
@@ -75,6 +79,10 @@ fn plan(options: &[&str]) -> Result<Plan, Box<dyn Error>> {
             ["--callers", callers] => plan.callers = callers.parse()?,
             ["--normal", seconds] => plan.normal = Duration::from_secs(seconds.parse()?),
             ["--codes", codes] => plan.codes = codes.parse()?,
+            ["--at-least", numbers] => {
+                let (calls, faults) = numbers.split_once(',').ok_or("--at-least CALLS,FAULTS")?;
+                plan.at_least = (calls.parse()?, faults.parse()?);
+            }
             ["--faults", names] => {
                 // Without a name there are none.
                 let names = names.split_terminator(',');
@@ -102,8 +110,12 @@ async fn client(orders: &str) {
 async fn chaos(plan: &Plan) -> ExitCode {
     let start = Instant::now();
     println!("seed {}, {} minutes, histories in {}", plan.seed, plan.minutes, plan.folder.display());
-    let ran = run::run(plan).await;
+    let mut ran = run::run(plan).await;
     let verdict = check_folder(&plan.folder).expect("the run's own files");
+    let (calls, faults) = plan.at_least;
+    if verdict.calls < calls || ran.faults() < faults {
+        ran.complaints.push(format!("these are fewer than {calls} calls and {faults} faults"));
+    }
     println!("{verdict}\n{ran}");
     for complaint in &ran.complaints {
         println!("{complaint}");

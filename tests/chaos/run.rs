@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) folder: PathBuf,
     /// How long after there is a primary again the service may take to answer normally.
     pub(crate) normal: Duration,
+    /// So many calls and faults there must be.
+    pub(crate) at_least: (usize, usize),
 }
 
 /// What happened, beside the histories.
@@ -48,7 +50,7 @@ pub(crate) struct Ran {
     /// Of each kind: how often, how many commands or processes it met, and the longest time until the service
     /// answered normally after there was a primary.
     faults: BTreeMap<Fault, (usize, u64, Duration)>,
-    /// Clients that failed, faults that met nobody, answers that came too late.
+    /// Clients that failed, answers that came too late.
     pub(crate) complaints: Vec<String>,
 }
 
@@ -70,7 +72,8 @@ pub(crate) async fn run(plan: &Plan) -> Ran {
 
     let recorder = Arc::new(Recorder::create(&model.history(), 0, false));
     let services = services(&model, &set.uri_for(&database)).await;
-    let mut watcher = Caller::new(&Arc::new(model.clone()), &recorder, services, 0);
+    let orders = Arc::new(model.clone());
+    let mut watchers = [0, 1].map(|number| Caller::new(&orders, &recorder, services.clone(), number));
     let ports = (0..3).map(|member| set.port(member)).collect();
     let old = Kind::Old { ports, database: database.clone() };
     let mut clients = Clients::start(plan.clients, &model, old);
@@ -78,24 +81,24 @@ pub(crate) async fn run(plan: &Plan) -> Ran {
     let mut ran = Ran::default();
     let mut rng = StdRng::seed_from_u64(plan.seed);
     let end = Instant::now() + Duration::from_secs_f64(plan.minutes * 60.0);
-    while Instant::now() < end && ran.complaints.is_empty() {
+    while Instant::now() < end && clients.failed().is_none() {
         let Some(&fault) = plan.faults.choose(&mut rng) else {
             tokio::time::sleep(Duration::from_secs(1)).await;
             continue;
         };
         let met = fault.strike(&mut set, &mut clients, &mut rng);
         set.wait_for_primary(Duration::from_secs(60));
-        let normal = until_normal(&mut watcher).await;
+        let normal = until_normal(&mut watchers).await;
         ran.count(fault, met, normal, plan.normal);
-        ran.complaints.extend(clients.failed());
     }
+    ran.complaints.extend(clients.failed());
     std::fs::write(Orders::end_of(&plan.folder), "").expect("a file in the run's folder");
     let primary = set.mend();
     ran.complaints.extend(clients.wait(UNTIL_QUIET));
     let direct = set.direct(primary).database(&database);
     wait_until_swept(&direct).await;
     for pool in 0..model.pools.len() {
-        watcher.count_pool(pool, true).await;
+        watchers[0].count_pool(pool, true).await;
     }
     write(plan, "snapshot.json", &snapshot(&direct, &model).await);
     ran
@@ -125,9 +128,9 @@ async fn save_codes(uri: &str, model: &Orders) {
 }
 
 /// How long it takes until a reserve, with an id of the caller's and without, and a release are answered as ever.
-async fn until_normal(watcher: &mut Caller) -> Duration {
+async fn until_normal([without, with]: &mut [Caller; 2]) -> Duration {
     let start = Instant::now();
-    for id in [None, Some(format!("watcher-{}", now()))] {
+    let until_answered = async |watcher: &mut Caller, id: Option<String>| {
         let wish = Wish { pool: PLENTY, count: 1, partial: false, id, shared: false };
         loop {
             if let Some(held) = watcher.reserve(&wish).await {
@@ -135,7 +138,9 @@ async fn until_normal(watcher: &mut Caller) -> Duration {
                 break;
             }
         }
-    }
+    };
+    let id = format!("watcher-{}", now());
+    tokio::join!(until_answered(without, None), until_answered(with, Some(id)));
     start.elapsed()
 }
 
@@ -190,7 +195,8 @@ async fn snapshot(database: &Database, model: &Orders) -> Snapshot {
 impl Ran {
     fn count(&mut self, fault: Fault, met: u64, normal: Duration, limit: Duration) {
         let (times, hits, longest) = self.faults.entry(fault).or_default();
-        *times += 1;
+        // One that met nobody is none.
+        *times += usize::from(met > 0);
         *hits += met;
         *longest = normal.max(*longest);
         if normal > limit {

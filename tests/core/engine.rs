@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use code_service::{Code, CodeService, Error, ReserveId};
+use code_service::{Code, CodeService, Error, ErrorKind, ReserveId};
 use code_service_tests::Mongod;
 use mongodb::bson::{Document, doc};
 use rand::RngExt;
@@ -225,7 +225,7 @@ async fn a_command_that_fails_among_others_costs_its_own_callers_and_nobody_else
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
-async fn a_caller_who_has_some_codes_when_the_pool_can_no_longer_be_looked_at_is_told_the_id() {
+async fn a_caller_who_has_some_codes_when_the_pool_can_no_longer_be_looked_at_gives_them_back() {
     let server = tokio::task::spawn_blocking(Mongod::start).await.expect("starts");
     let ground = Ground::on(&server, 15_000).await;
     let admin = ground.test.db.client().database("admin");
@@ -234,8 +234,9 @@ async fn a_caller_who_has_some_codes_when_the_pool_can_no_longer_be_looked_at_is
     fail_point(&admin, doc! { "skip": 2 }.into(), how).await;
     let error = ground.reserve(15_000).await.expect_err("the rest is not to be seen");
     fail_point(&admin, "off".into(), doc! {}).await;
-    let Error::OutcomeUnknown { reserve_id, .. } = error else { panic!("{error:?}") };
-    assert_nothing_is_lost(&ground, &[reserve_id], 15_000).await;
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error:?}");
+    assert_eq!(ground.reserved_documents().await, 0);
+    assert_nothing_is_lost(&ground, &[], 15_000).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use code_service::{CodeService, ReservationState};
+use code_service::{CodeService, ErrorKind, ReservationState};
+use code_service_tests::Mongod;
 use mongodb::bson::{DateTime, Document, doc};
 
 use crate::support::*;
@@ -154,4 +155,55 @@ async fn neither_asking_nor_sweeping_takes_codes_of_another_service_that_has_the
         assert!(start.elapsed() < Duration::from_secs(20), "nobody sweeps");
     }
     assert_eq!(ground.held_under(&reserve_id("yours")).await, set(["CODE000003"]));
+}
+
+#[tokio::test]
+async fn who_is_told_that_nothing_is_held_is_told_the_truth_about_calls_that_wait() {
+    let ground = Ground::new(100).await;
+    for round in 0..10 {
+        let id = format!("mine-{round}");
+        let mut attempt = DeadAttempt::new(&ground, &id, 3).await;
+        attempt.entry.insert("lease", ground.ago(-200).await);
+        attempt.entry.insert("sweep", ground.ago(-MINUTE).await);
+        attempt.lay_out(&ground, &[]).await;
+        let (asking, calling) = (ground.another_service().await, ground.another_service().await);
+        let held_id = reserve_id(&id);
+
+        let (recovered, reserved) =
+            tokio::join!(asking.recover(&held_id), calling.reserve(wish_under(&id, 3)));
+
+        let recovered = recovered.expect("answers");
+        assert_eq!(recovered.is_some(), reserved.is_ok(), "{recovered:?}, {reserved:?}");
+        let codes = reserved.map(|reservation| distinct(&reservation.codes)).unwrap_or_default();
+        assert_eq!(ground.held_under(&held_id).await, codes);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_call_that_was_taken_for_dead_holds_nothing_after_all() {
+    let server = tokio::task::spawn_blocking(Mongod::start).await.expect("starts");
+    let ground = Ground::on(&server, 10).await;
+    let admin = ground.test.db.client().database("admin");
+    let codes = format!("{}.codes", ground.test.db.name());
+    let slow = doc! {
+        "failCommands": ["update"], "namespace": codes, "appName": "code-service",
+        "blockConnection": true, "blockTimeMS": 1_000,
+    };
+    fail_point(&admin, doc! { "times": 1 }.into(), slow).await;
+    let service = ground.service.clone();
+    let slow = tokio::spawn(async move { service.reserve(wish_under("mine", 3)).await });
+    // From here on it has the entry, and its claim is under way.
+    let past = ground.ago(1).await;
+    let start = Instant::now();
+    let over = doc! { "$set": { "lease": past } };
+    while ground.ledger.update_one(doc! {}, over.clone()).await.expect("updates").matched_count == 0 {
+        assert!(start.elapsed() < Duration::from_secs(20), "it never begins");
+    }
+
+    assert!(ground.another_service().await.recover(&reserve_id("mine")).await.expect("answers").is_none());
+
+    let error = slow.await.expect("no panic").expect_err("somebody was told that nothing is held");
+    assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");
+    assert_eq!(ground.count().await, counts(10, 0, 0));
+    assert_eq!(ground.service.reserve(wish_under("mine", 3)).await.expect("another try").codes.len(), 3);
 }

@@ -193,6 +193,22 @@ async fn a_missing_index_among_others_is_named() {
 }
 
 #[tokio::test]
+async fn a_developer_can_start_without_an_index() {
+    let test = prepared().await;
+    let codes = test.db.collection::<Document>("codes");
+    codes.drop_index("reserveId_-1").await.expect("it was created");
+    let host = builder(&test.uri).arg("--unsafe-skip-index-check").start();
+    host.wait_for_line("a warning that names the index", |line| {
+        let message = line["message"].as_str().unwrap_or_default();
+        line["level"] == "warn"
+            && message.contains("--unsafe-skip-index-check")
+            && message.contains("reserveId_-1")
+    });
+    let api = Api::of(host, test.db);
+    assert_eq!(api.get("/:campaign/codes/count?type=tm").await.status, 200);
+}
+
+#[tokio::test]
 async fn secrets_can_be_in_files() {
     let test = prepared().await;
     let folder = Folder::new("secrets");

@@ -13,18 +13,18 @@ impl Protocol {
         let (token, date) = (call.token, call.date);
         let id = self.ids[who];
         Some(match call.phase {
-            // Waits while another's lease runs (step 5).
-            Phase::Entering if state.db.entry.is_none_or(|entry| entry.granted || entry.lease_over) => {
-                Write::Enter { token: state.tokens + 1, count: self.counts[who] }
-            }
+            Phase::Entering => Write::Enter { token: state.tokens + 1, count: self.counts[who] },
             Phase::TakingOver { from } => Write::TakeOver { from, token: state.tokens + 1, sweep: false },
             Phase::ReleasingOthers => Write::ReleaseOthers { date },
             Phase::Claiming if id == Id::Shared && !self.lease_runs(state, who) => Write::Renew { token },
             Phase::Granting => {
                 Write::Grant { token, unset_sweep: !call.followed || self.mutant == Mutant::NoSweep }
             }
-            Phase::GivingBackToRestart | Phase::GivingBackTooFew => Write::GiveBack { id, date },
+            Phase::GivingBackLost | Phase::GivingBackTooFew => Write::GiveBack { id, date },
             Phase::Removing | Phase::Deleting => Write::Delete { token },
+            Phase::Abandoning(Answer::NothingHeld) if self.mutant != Mutant::RecoverStaysOwner => {
+                Write::End { token, nobody: state.tokens + 1 }
+            }
             Phase::Abandoning(_) => Write::Abandon { token },
             _ => return None,
         })
@@ -57,19 +57,41 @@ impl Protocol {
         call.phase = match (call.phase, reply) {
             (Phase::Entering, Reply::Entry(entry)) => {
                 (call.token, call.date, call.followed) = (entry.owner, entry.reserved, false);
+                // An attempt that begins now.
+                call.ended = false;
                 Phase::Checking
             }
-            (Phase::Entering, Reply::Found(entry)) if entry.count != count => {
-                Phase::Done(Answer::ReservationMismatch)
-            }
-            (Phase::Entering, Reply::Found(entry)) if entry.granted => {
-                Phase::Replaying { reserved: entry.reserved }
-            }
-            (Phase::Entering, Reply::Found(entry)) => Phase::TakingOver { from: entry.owner },
+            (Phase::Entering, _) => Phase::Watching,
+            (Phase::Watching, _) => match entry {
+                Some(entry) if entry.count != count => Phase::Done(Answer::ReservationMismatch),
+                Some(entry) if entry.granted => Phase::Replaying { reserved: entry.reserved },
+                Some(entry) => {
+                    if call.found == 0 {
+                        call.found = entry.owner;
+                    }
+                    let may_take_over = match self.mutant {
+                        Mutant::TakesOverWhatCameLater => !call.lost,
+                        Mutant::StartsOver => true,
+                        _ => !call.lost && call.found == entry.owner,
+                    };
+                    match (entry.lease_over, may_take_over) {
+                        // Waits (step 5).
+                        (false, _) => Phase::Watching,
+                        (true, true) => Phase::TakingOver { from: entry.owner },
+                        (true, false) => Phase::Done(Answer::Error),
+                    }
+                }
+                None if call.lost && self.mutant != Mutant::StartsOver => Phase::Done(Answer::Error),
+                None => {
+                    call.found = 0;
+                    Phase::Entering
+                }
+            },
             (Phase::Checking, _) if held_without_entry => Phase::Removing,
             (Phase::Checking, _) => Phase::Claiming,
             (Phase::Removing, Reply::Nothing) if self.mutant != Mutant::MismatchWithoutOwner => {
-                Phase::Entering
+                call.lost = true;
+                Phase::Watching
             }
             (Phase::Removing, _) => Phase::Done(Answer::ReservationMismatch),
             (Phase::Looking, _) => match entry {
@@ -90,7 +112,7 @@ impl Protocol {
                 Phase::ReleasingOthers
             }
             (Phase::TakingOver { .. }, _) if recover => Phase::Looking,
-            (Phase::TakingOver { .. }, _) => Phase::Entering,
+            (Phase::TakingOver { .. }, _) => Phase::Watching,
             (Phase::ReleasingOthers, _) if recover => Phase::Abandoning(Answer::NothingHeld),
             (Phase::ReleasingOthers, _) => {
                 // With the date of the attempt before, its codes count as this one's.
@@ -106,10 +128,10 @@ impl Protocol {
             (Phase::Granting, _) if self.mutant == Mutant::NoGrant => {
                 Phase::Done(Answer::Ok { codes: call.won, reserved: call.date })
             }
-            (Phase::Claiming | Phase::Granting, _) => Phase::GivingBackToRestart,
-            (Phase::GivingBackToRestart, _) => {
-                call.won = 0;
-                Phase::Entering
+            (Phase::Claiming | Phase::Granting, _) => Phase::GivingBackLost,
+            (Phase::GivingBackLost, _) => {
+                (call.won, call.lost) = (0, true);
+                Phase::Watching
             }
             (Phase::GivingBackTooFew, _) if self.ids[who] == Id::Own || self.mutant == Mutant::NoLedger => {
                 Phase::Done(Answer::NotEnoughCodes)
@@ -121,6 +143,10 @@ impl Protocol {
             (Phase::Abandoning(answer), _) => Phase::Done(answer),
             (phase, _) => phase,
         };
+        if call.phase == Phase::Done(Answer::NothingHeld) {
+            state.told_nothing();
+        }
+        let call = &mut state.calls[who];
         // One step more for whoever was brought here by what it won before.
         if call.phase == Phase::Claiming && call.won.count_ones() >= u32::from(count) {
             call.phase = self.all_won(who, call.won, call.date);
@@ -147,9 +173,14 @@ impl Protocol {
     /// What a call can do next that is no write command of its own.
     pub(crate) fn call_events(&self, state: &State, who: usize, events: &mut Vec<Event>) {
         let call = &state.calls[who];
+        let is_at_work = state.db.entry.is_some_and(|entry| !entry.granted && !entry.lease_over);
         match call.phase {
-            Phase::Looking if state.db.entry.is_some_and(|entry| !entry.granted && !entry.lease_over) => {}
-            Phase::Looking | Phase::Checking | Phase::Replaying { .. } => events.push(Event::Read(who)),
+            // Waits (step 5), once it knows for whom.
+            Phase::Looking if is_at_work => {}
+            Phase::Watching if is_at_work && call.found != 0 => {}
+            Phase::Looking | Phase::Watching | Phase::Checking | Phase::Replaying { .. } => {
+                events.push(Event::Read(who))
+            }
             Phase::Claiming if self.ids[who] == Id::Own || self.lease_runs(state, who) => {
                 self.claims(state, who, events);
             }
@@ -269,6 +300,9 @@ impl Protocol {
         if let Some(Write::Enter { token, .. } | Write::TakeOver { token, .. }) = write {
             state.tokens = token;
             state.calls[who].token = token;
+        }
+        if let Some(Write::End { nobody, .. }) = write {
+            state.tokens = nobody;
         }
         let call = &mut state.calls[who];
         call.phase = match call.phase {

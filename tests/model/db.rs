@@ -80,6 +80,8 @@ pub(crate) enum Write {
     Delete { token: Token },
     /// Let the lease run out at once.
     Abandon { token: Token },
+    /// The same by a recover: the entry is nobody's.
+    End { token: Token, nobody: Token },
     /// Step 7: the end of the sweep of a granted entry.
     UnsetSweep { date: Date },
     /// Fenced, by the holder.
@@ -217,6 +219,10 @@ impl Db {
                 Reply::Done
             }
             Write::Abandon { token } => self.change(token, |entry| entry.lease_over = true),
+            Write::End { token, nobody } => self.change(token, |entry| {
+                entry.lease_over = true;
+                entry.owner = nobody;
+            }),
             Write::UnsetSweep { date } => {
                 if let Some(entry) =
                     self.entry.as_mut().filter(|entry| entry.granted && entry.reserved == date)

@@ -8,7 +8,7 @@
 //!
 //! | event | step |
 //! |---|---|
-//! | `Write` in phase `Entering` | 1 enter: insert the entry, or see the one that is there |
+//! | `Write` in phase `Entering` | 1 enter: insert the entry, or see that there is one |
 //! | `Read` in `Checking`, `Write` in `Removing` | 1: is a code in use under the id, without an entry? |
 //! | `Claim` | 2 claim: a batch is sent. Under the core's own id this is the whole protocol |
 //! | `Land` | 2: the server's guard decides one code; a command is not atomic over its codes |
@@ -16,10 +16,10 @@
 //! | `LoseReply`, `ReadBack` in `Unknown` and `UnknownAgain`, `LimitPasses`, `GiveUp` | 2: reply lost |
 //! | `NoneLeft`, `Write` in `GivingBackTooFew`, `Deleting`, `Abandoning` | 3: too few codes |
 //! | `Write` in `Claiming` | 2: renew the lease |
-//! | `Write` in `Granting`, `GivingBackToRestart` | 3 grant, or give back and start over |
+//! | `Write` in `Granting`, `GivingBackLost` | 3 grant, or give back what was lost |
 //! | `NoReply`, then `Write` in `Abandoning` | 3: an error: abandon |
 //! | `Read` in `Replaying` | 4 found granted |
-//! | no `Write` in `Entering` while another's lease runs | 5 wait |
+//! | `Read` in `Watching`; none while another's lease runs | 5 wait |
 //! | `LeaseOver`, `Write` in `TakingOver`, `ReleasingOthers` | 6 take over |
 //! | `Sweep` | 7 sweep: `TakingOver`, `ReleasingAll`, `Deleting`; `ReleasingSurplus`, `UnsettingSweep` |
 //! | `Read` in `Looking`, then as in 6, `Abandoning` | 7 recover |

@@ -87,14 +87,12 @@ impl Model for Protocol {
             Event::Write(who) => {
                 let write = self.next_write(last, who)?;
                 let reply = self.run(&mut state, write, true);
-                if let (Phase::Entering | Phase::TakingOver { .. }, Reply::Entry(entry)) =
-                    (last.calls[who].phase, reply)
-                {
-                    state.tokens = entry.owner;
+                if let Reply::Entry(entry) = reply {
+                    state.tokens = state.tokens.max(entry.owner);
                 }
                 self.replied(&mut state, who, reply);
-                let lost_entry = state.calls[who].phase == Phase::GivingBackToRestart;
-                self.note(&mut state, if lost_entry { happened::RESTARTED } else { 0 });
+                let lost_entry = state.calls[who].phase == Phase::GivingBackLost;
+                self.note(&mut state, if lost_entry { happened::LOST_ENTRY } else { 0 });
             }
             Event::NoReply(who) => {
                 state.budget.losses -= 1;

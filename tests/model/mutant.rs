@@ -23,6 +23,12 @@ pub(crate) enum Mutant {
     ReleasesLaterDates,
     /// Who finds codes under the id beside its fresh entry says so, whoever owns the entry by then.
     MismatchWithoutOwner,
+    /// An attempt that has lost its entry starts over.
+    StartsOver,
+    /// Who waits for an attempt takes over from whoever has the entry then.
+    TakesOverWhatCameLater,
+    /// A recover leaves the entry to whoever has waited for it.
+    RecoverStaysOwner,
     /// Who took over and finds too few codes removes the entry at once.
     DeletesAfterTakeOver,
     /// A lost reply counts as codes lost: others are claimed, without a look.

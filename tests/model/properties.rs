@@ -15,6 +15,7 @@ pub(crate) const NEVER_MORE: &str = "never more than asked for";
 pub(crate) const NOTHING_LOST: &str = "nothing is lost";
 pub(crate) const MISMATCH: &str = "a mismatch is said only of one";
 pub(crate) const GOES_ON: &str = "the work can go on without another mishap";
+pub(crate) const FINAL: &str = "whoever was told that nothing is held was told the truth";
 pub(crate) const FENCED: &str = "a fenced change touches nothing of others";
 
 /// The properties that the protocol has in every state.
@@ -28,6 +29,7 @@ pub(crate) fn invariants() -> Vec<Property<Protocol>> {
         Property::always(NOTHING_LOST, |_, state| {
             !at_rest(state) || (0..CODES).all(|code| accounted(state, code))
         }),
+        Property::always(FINAL, |_, state| !was_granted_after_all(state)),
         Property::always(MISMATCH, |model, state| !unfounded_mismatch(model, state)),
         Property::always(GOES_ON, |model: &Protocol, state| {
             !model.progress || at_rest(state) || goes_on(model, state)
@@ -104,6 +106,12 @@ fn shared_counts(model: &Protocol) -> impl Iterator<Item = u8> {
         .zip(model.counts)
         .filter(|&(id, count)| id == Id::Shared && count > 0)
         .map(|(_, count)| count)
+}
+
+/// An attempt that was at work when somebody was told that nothing is held has been granted codes since.
+fn was_granted_after_all(state: &State) -> bool {
+    let granted = state.db.entry.filter(|entry| entry.granted);
+    granted.is_some_and(|entry| state.calls.iter().any(|call| call.ended && call.token == entry.owner))
 }
 
 /// All calls want the same, and nobody else uses the id.
@@ -188,9 +196,7 @@ pub(crate) fn witnesses() -> Vec<Property<Protocol>> {
         Property::sometimes("a write is rolled back", |_, state| noted(state, happened::ROLLED_BACK)),
         Property::sometimes("surplus is swept", |_, state| noted(state, happened::SURPLUS_SWEPT)),
         Property::sometimes("an entry is swept away", |_, state| noted(state, happened::ENTRY_SWEPT)),
-        Property::sometimes("an attempt loses its entry and starts over", |_, state| {
-            noted(state, happened::RESTARTED)
-        }),
+        Property::sometimes("an attempt loses its entry", |_, state| noted(state, happened::LOST_ENTRY)),
         Property::sometimes("a fence holds off a late release", |_, state| {
             noted(state, happened::FENCED_OFF)
         }),

@@ -22,8 +22,10 @@ pub(crate) enum Answer {
 /// What a call does next.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) enum Phase {
-    /// Step 1, also while waiting for another attempt (step 5).
+    /// Step 1.
     Entering,
+    /// There is an entry: what is it (steps 4 and 5)?
+    Watching,
     /// The first step of a recover.
     Looking,
     /// Step 1: is a code in use under the id, without an entry?
@@ -52,8 +54,8 @@ pub(crate) enum Phase {
     UnknownAgain,
     /// Step 3.
     Granting,
-    /// The attempt lost its entry: give back, start over.
-    GivingBackToRestart,
+    /// The attempt lost its entry: give back, see who has it.
+    GivingBackLost,
     /// Too few codes: give back.
     GivingBackTooFew,
     /// Too few codes: remove the entry.
@@ -86,15 +88,31 @@ pub(crate) struct Call {
     pub(crate) token: Token,
     /// The date that its codes carry.
     pub(crate) date: Date,
+    /// The attempt that it found first when it came: only that may it take over.
+    pub(crate) found: Token,
+    /// It has lost its entry, and claims no more.
+    pub(crate) lost: bool,
     /// This attempt took the entry over from another.
     pub(crate) followed: bool,
+    /// What the proof remembers: it was at work when somebody was told that nothing is held.
+    pub(crate) ended: bool,
     pub(crate) won: Set,
     pub(crate) batch: Batch,
 }
 
 impl Call {
     pub(crate) fn new(phase: Phase) -> Call {
-        Call { phase, token: 0, date: 0, followed: false, won: 0, batch: Batch::default() }
+        Call {
+            phase,
+            token: 0,
+            date: 0,
+            found: 0,
+            lost: false,
+            followed: false,
+            ended: false,
+            won: 0,
+            batch: Batch::default(),
+        }
     }
 
     /// Answered, crashed, or not begun.
@@ -205,6 +223,13 @@ impl State {
     pub(crate) fn owner_has_lease(&self, who: usize) -> bool {
         let owner = self.calls[who].token;
         self.db.entry.is_some_and(|entry| entry.owner == owner && !entry.granted && !entry.lease_over)
+    }
+
+    /// Somebody was told that nothing is held under the shared id.
+    pub(crate) fn told_nothing(&mut self) {
+        for call in self.calls.iter_mut().filter(|call| call.token != 0 || call.found != 0) {
+            call.ended = true;
+        }
     }
 
     /// The same state with the codes ordered by what is known about each: states that differ only in the

@@ -8,7 +8,7 @@ use stateright::{Checker, HasDiscoveries, Model, Path};
 use crate::db::Id;
 use crate::model::Protocol;
 use crate::mutant::Mutant;
-use crate::properties::{self, ASSIGNED_IS_FINAL, FENCED, GOES_ON, MISMATCH};
+use crate::properties::{self, ASSIGNED_IS_FINAL, FENCED, FINAL, GOES_ON, MISMATCH};
 use crate::properties::{NEVER_MORE, NOTHING_LOST, ONE_HOLDER, ONE_SET, RETURNED_IS_HELD};
 use crate::state::{Budget, State};
 use crate::world::Event;
@@ -142,6 +142,9 @@ fn holds_when_a_third_call_has_the_same_id() {
 fn holds_when_a_call_is_recovered() {
     explore(Protocol { recover: true, ..wrong(1, 1, 0, 1, 0) });
     explore(Protocol { recover: true, ..wrong(0, 0, 0, 2, 0) });
+    let three = Protocol { recover: true, ids: [Id::Shared; 3], counts: [2; 3], ..CALM };
+    explore(Protocol { budget: wrong(1, 0, 0, 1, 0).budget, ..three.clone() });
+    explore(Protocol { budget: wrong(0, 0, 0, 2, 0).budget, ..three });
 }
 
 #[test]
@@ -187,6 +190,10 @@ fn mistakes_with_the_ledger_are_caught() {
         NOTHING_LOST,
     );
     caught(Mutant::MismatchWithoutOwner, wrong(0, 0, 0, 1, 0), MISMATCH);
+    let recovered = Protocol { recover: true, ids: [Id::Shared; 3], counts: [1; 3], ..wrong(0, 0, 0, 1, 0) };
+    caught(Mutant::StartsOver, recovered.clone(), FINAL);
+    caught(Mutant::TakesOverWhatCameLater, recovered.clone(), FINAL);
+    caught(Mutant::RecoverStaysOwner, recovered, FINAL);
 }
 
 #[test]

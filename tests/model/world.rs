@@ -74,7 +74,7 @@ pub(crate) mod happened {
     pub(crate) const HALF_DONE: u16 = 1 << 5;
     pub(crate) const LOST_REPLY_WON: u16 = 1 << 6;
     pub(crate) const STALE_ID_CLAIMED: u16 = 1 << 7;
-    pub(crate) const RESTARTED: u16 = 1 << 8;
+    pub(crate) const LOST_ENTRY: u16 = 1 << 8;
     pub(crate) const FENCED_OFF: u16 = 1 << 9;
 }
 

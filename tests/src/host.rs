@@ -35,6 +35,7 @@ pub struct Host {
 pub struct Builder {
     env: Vec<(OsString, OsString)>,
     prefix: Vec<OsString>,
+    args: Vec<OsString>,
     program: Option<PathBuf>,
     directory: Option<PathBuf>,
 }
@@ -49,7 +50,8 @@ pub struct NotStarted {
 impl Host {
     /// A host in `local-dev` on a free port; everything else is the caller's to set.
     pub fn builder() -> Builder {
-        let builder = Builder { env: Vec::new(), prefix: Vec::new(), program: None, directory: None };
+        let builder =
+            Builder { env: Vec::new(), prefix: Vec::new(), args: Vec::new(), program: None, directory: None };
         builder.env("NODE_ENV", "local-dev").env("TITAN_SERVICE__PORT", "0")
     }
 
@@ -159,6 +161,13 @@ impl Builder {
         self
     }
 
+    /// Adds an argument of `serve`.
+    #[must_use]
+    pub fn arg(mut self, word: impl AsRef<OsStr>) -> Builder {
+        self.args.push(word.as_ref().into());
+        self
+    }
+
     /// Runs this program instead of the one that is built here: an older host, or a stand-in.
     #[must_use]
     pub fn program(mut self, path: impl AsRef<Path>) -> Builder {
@@ -192,6 +201,7 @@ impl Builder {
         let mut words = self.prefix;
         let program = self.program.unwrap_or_else(|| program().to_owned());
         words.extend([program.into(), "serve".into()]);
+        words.extend(self.args);
         let mut command = Command::new(&words[0]);
         command.args(&words[1..]);
         clean_env(&mut command);

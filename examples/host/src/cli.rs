@@ -34,7 +34,7 @@ pub(crate) enum Command {
     ///
     /// Refuses to start if the database cannot be reached, is no replica set or lacks an index.
     #[command(after_help = SEE)]
-    Serve,
+    Serve(Serve),
     /// Create the database indexes that are missing; run it before `serve` is deployed.
     ///
     /// On a collection with millions of codes this takes minutes. Indexes that are there are left alone.
@@ -55,6 +55,15 @@ pub(crate) enum Command {
     /// Print how many codes of a campaign are available, reserved and assigned.
     #[command(after_help = SEE)]
     Count(Count),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Serve {
+    /// Start although indexes are missing or different, for a look at somebody else's database.
+    ///
+    /// What needs a missing index is slow or fails. Codes are as safe as ever.
+    #[arg(long)]
+    pub(crate) unsafe_skip_index_check: bool,
 }
 
 #[derive(Debug, Args)]

@@ -19,7 +19,7 @@ pub(crate) async fn run(cli: Cli) -> Result<(), String> {
     let source = config::Source { folder: cli.config_dir, variables: variables.collect() };
     let (environment, config) = config::load(&source)?;
     match cli.command {
-        Command::Serve => serve::run(environment, config).await,
+        Command::Serve(options) => serve::run(environment, config, options).await,
         Command::CreateIndexes => create_indexes::run(&config).await,
         Command::Token(arguments) => token::run(&config, &arguments),
         Command::Import(arguments) => import::run(&config, &arguments).await,

@@ -10,7 +10,9 @@ use crate::history::{Call, Document, Header, History, Micros, Outcome, Snapshot,
 /// A time that does not come.
 pub(crate) const NEVER: Micros = Micros::MAX;
 /// Nothing that a process or a failed call has sent lands later than this after its end.
-const LANDS_WITHIN: Micros = 10_000_000;
+const LANDS_WITHIN: Micros = 15_000_000;
+/// What a dead attempt under a caller's id has left is back in the pool this long after its end.
+pub(crate) const SWEPT_WITHIN: Micros = 60_000_000;
 /// How much of a call is printed.
 const PRINTED: usize = 240;
 

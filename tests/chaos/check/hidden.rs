@@ -1,6 +1,6 @@
 //! Codes that a reserve may hold without anybody knowing which.
 
-use super::facts::{Facts, NEVER, Seen};
+use super::facts::{Facts, NEVER, SWEPT_WITHIN, Seen};
 use crate::history::{Call, Micros, Outcome};
 
 /// A reserve that may hold up to so many codes which no answer names.
@@ -40,7 +40,8 @@ fn hidden(facts: &Facts<'_>, position: usize) -> Option<Hidden> {
         (None, Some(_)) => (call.end, *count),
         // What an attempt under a caller's id leaves behind is given back some time later, by anybody.
         (Some(id), None | Some(Outcome::Unknown { .. } | Outcome::Unavailable | Outcome::Failed)) => {
-            (resolved(facts, position, id).min(expired), *count)
+            let swept = call.over.saturating_add(SWEPT_WITHIN);
+            (resolved(facts, position, id).min(expired).min(swept), *count)
         }
         (Some(_), Some(_)) => (call.end, *count),
     };

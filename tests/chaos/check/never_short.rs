@@ -145,12 +145,24 @@ mod tests {
     fn what_a_dead_process_holds_is_known_when_nothing_of_it_can_land_any_more() {
         let story = |start| {
             let dead = one_is_free().call(0..10, reserve(1), killed()).gone(10);
-            dead.call(start..11_000_000, reserve(1), short())
+            dead.call(start..16_000_000, reserve(1), short())
         };
-        assert_eq!(caught(&story(10_000_000)), 0);
-        assert_eq!(caught(&story(10_000_011)), 1);
-        assert_eq!(caught(&story(10_000_011).left("c0", "nobody's")), 0);
-        let released = story(10_000_011).call(10_000_005..10_000_020, release(None, &["c0"]), settled(&[]));
+        assert_eq!(caught(&story(15_000_000)), 0);
+        assert_eq!(caught(&story(15_000_011)), 1);
+        assert_eq!(caught(&story(15_000_011).left("c0", "nobody's")), 0);
+        let released = story(15_000_011).call(15_000_005..15_000_020, release(None, &["c0"]), settled(&[]));
         assert_eq!(caught(&released), 0);
+    }
+
+    #[test]
+    fn what_a_dead_attempt_under_a_callers_id_held_is_back_within_a_minute() {
+        for ends in [unavailable, killed] {
+            let story = |start| {
+                let dead = one_is_free().call(0..10, reserve(1).under("y"), ends()).gone(10);
+                dead.call(start..90_000_000, reserve(1), short())
+            };
+            assert_eq!(caught(&story(59_000_000)), 0);
+            assert_eq!(caught(&story(76_000_000)), 1);
+        }
     }
 }

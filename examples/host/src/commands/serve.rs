@@ -10,6 +10,7 @@ use tokio::signal::unix::{SignalKind, signal};
 
 use crate::auth::{Signer, Verifier};
 use crate::bucket::ScoringBucket;
+use crate::cli::Serve;
 use crate::config::{Config, Environment};
 use crate::routes::App;
 use crate::{http, logs, metrics};
@@ -17,11 +18,11 @@ use crate::{http, logs, metrics};
 /// How long requests may go on after SIGTERM.
 const DRAIN: Duration = Duration::from_secs(25);
 
-pub(crate) async fn run(environment: Environment, config: Config) -> Result<(), String> {
+pub(crate) async fn run(environment: Environment, config: Config, options: Serve) -> Result<(), String> {
     logs::init(&config.log)?;
     // Before anything can be seen of this process: who asks it to stop early must be heard.
     let asked_to_stop = asked_to_stop();
-    let started = start(environment, &config).await;
+    let started = start(environment, &config, &options).await;
     if let Err(message) = &started {
         // The line on standard error is for people; this one is for whoever reads only the log.
         tracing::error!(target: "code_service_host::serve", "not started: {message}");
@@ -42,7 +43,11 @@ pub(crate) async fn run(environment: Environment, config: Config) -> Result<(), 
     Ok(())
 }
 
-async fn start(environment: Environment, config: &Config) -> Result<(TcpListener, axum::Router), String> {
+async fn start(
+    environment: Environment,
+    config: &Config,
+    options: &Serve,
+) -> Result<(TcpListener, axum::Router), String> {
     let verifier = Verifier::new(&config.jwt)?;
     let signer = Signer::new(&config.jwt)?;
     let bucket = ScoringBucket::open(&config.aws.clients.scoring_bucket)?;
@@ -51,7 +56,12 @@ async fn start(environment: Environment, config: &Config) -> Result<(TcpListener
         tracing::warn!(target: "code_service_host::serve", keys = ?ignored, "keys of titan.mongo.options that mean nothing here");
     }
     let service = super::connect(config).await?;
-    check_indexes(&service).await?;
+    if let Err(problems) = check_indexes(&service).await {
+        if !options.unsafe_skip_index_check {
+            return Err(problems);
+        }
+        tracing::warn!(target: "code_service_host::serve", "--unsafe-skip-index-check: {problems}");
+    }
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, config.service.port));
     let listener =
         TcpListener::bind(address).await.map_err(|e| format!("port {}: {e}", config.service.port))?;
