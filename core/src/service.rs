@@ -93,9 +93,10 @@ impl CodeService {
     /// - `invalid_argument` if the count is not 1 to [`MAX_RESERVE`](crate::MAX_RESERVE),
     /// - `not_enough_codes` if fewer are available and [`Reserve::partial`] is false; nothing is kept,
     /// - `reservation_mismatch` and `reservation_expired` for an id that was used before,
-    /// - `outcome_unknown` if a write was sent and the database could not be asked for twenty seconds what became
-    ///   of it: codes may be held under the id it names, see [`CodeService::recover`],
-    /// - `unavailable` if the database cannot be reached; nothing is held.
+    /// - `outcome_unknown` if a write was sent and the database could not be asked for [`Options::patience`] what
+    ///   became of it: codes may be held under the id it names, see [`CodeService::recover`],
+    /// - `unavailable` if the database cannot be reached, or another call under the id has ended this one; this call
+    ///   holds nothing.
     pub async fn reserve(&self, wish: Reserve) -> Result<Reservation> {
         if wish.reserve_id.is_none() {
             // Dropped, it gives back what was claimed: under an id that nobody knows the codes would be lost
@@ -113,10 +114,11 @@ impl CodeService {
 
     /// Finds out what became of a reserve that ended with `outcome_unknown`, or whose answer never arrived.
     ///
-    /// The answer is final: either these codes are held under the id, or nothing is and nothing will be, and
-    /// the same wish can be reserved again. If an attempt under the id is at work, in whatever process, the
-    /// call waits for it; if one has died half way, what it took is given back. None also for an id that was
-    /// never used or whose codes were all released.
+    /// The answer is final for every attempt that had begun in the database: either these codes are held under the
+    /// id, or nothing is and nothing of such an attempt will be, and the same wish can be reserved again. Of an id
+    /// that the core made they can be fewer than the reserve asked for. If an attempt under the id is at work, in
+    /// whatever process, the call waits for it; if one has died half way, what it took is given back. None also for
+    /// an id that was never used or whose codes were all released.
     ///
     /// ```no_run
     /// # use code_service::{CodeService, Error, Reserve};

@@ -10,7 +10,7 @@ use std::time::Duration;
 use rand::RngExt;
 
 use crate::attempt::give_back_past;
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::ids::ReserveId;
 use crate::ledger::{Entry, Ledger, State};
 use crate::store::Store;
@@ -24,7 +24,12 @@ pub(crate) async fn sweep_now_and_then(store: Store, ledger: Weak<Ledger>, every
         let Some(ledger) = ledger.upgrade() else { return };
         // Whatever fails is found again the next time.
         if let Err(error) = sweep(&store, &ledger).await {
-            tracing::debug!(kind = error.kind().as_str(), "what dead attempts have left was not swept");
+            let kind = error.kind().as_str();
+            if error.kind() == ErrorKind::Unavailable {
+                tracing::debug!(kind, "what dead attempts have left was not swept");
+            } else {
+                tracing::warn!(kind, "what dead attempts have left cannot be swept: {error}");
+            }
         }
     }
 }

@@ -61,7 +61,8 @@ pub(crate) enum Command {
 pub(crate) struct Serve {
     /// Start although indexes are missing or different, for a look at somebody else's database.
     ///
-    /// What needs a missing index is slow or fails. Codes are as safe as ever.
+    /// What needs a missing index is slow or fails, so codes that dead attempts hold may not come back before they
+    /// expire. No code goes to two callers all the same.
     #[arg(long)]
     pub(crate) unsafe_skip_index_check: bool,
 }

@@ -85,9 +85,15 @@ impl Worker {
         // From the last to the first: who lost first has its next turn first.
         for share in shares.into_iter().rev() {
             let Some(open) = self.open.get_mut(&share.demand) else { continue };
-            let lost = share.asked - share.codes.len();
             open.flying -= share.asked;
-            open.won.extend(share.codes);
+            let (before, may_have_expired) = (open.won.len(), open.begun.elapsed() >= self.store.ttl);
+            for code in share.codes {
+                // What has expired in this call's hands may be won by it again, and is one code all the same.
+                if !may_have_expired || !open.won.contains(&code) {
+                    open.won.push(code);
+                }
+            }
+            let lost = share.asked - (open.won.len() - before);
             let for_good = failure.filter(|failure| {
                 failure.kind() != ErrorKind::Unavailable || open.begun.elapsed() > self.store.patience
             });
