@@ -162,10 +162,7 @@ impl Fault {
         match self {
             CutRequests => proxy.cut_requests(times, all),
             CutReplies => proxy.cut_replies(times, all),
-            _ => {
-                proxy.late(times, Duration::from_millis(rng.random_range(100..12_000)), write);
-                pause(rng, 500..501);
-            }
+            _ => proxy.late(times, Duration::from_millis(rng.random_range(100..12_000)), write),
         }
         pause(rng, 500..1_500);
     }
