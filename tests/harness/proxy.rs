@@ -115,10 +115,10 @@ async fn a_cut_of_all_connections_ends_the_commands_under_way() {
     ground.proxy().delay(Duration::from_secs(600));
     let client = ground.client.clone();
     let update = tokio::spawn(async move { update(&client, 1).await });
-    wait_until("the client is told", PATIENCE, || {
-        ground.proxy().cut_all();
-        update.is_finished()
-    });
+    // A client that is cut off before it sends anything looks for a server, behind the delay, for as long as we wait.
+    wait_until("the update is under way", PATIENCE, || ground.proxy().hits().delayed > 0);
+    ground.proxy().cut_all();
+    wait_until("the client is told", PATIENCE, || update.is_finished());
     update.await.expect("no panic").expect_err("cut");
     assert!(ground.proxy().hits().cut_connections > 0);
     assert_eq!(ground.applied().await, 0);

@@ -102,7 +102,7 @@ async fn requests(
 ) -> io::Result<End> {
     let mut request = first;
     loop {
-        let delay = shared.state().faults.delay();
+        let delay = shared.state().faults.delay(&request);
         if !delay.is_zero() {
             tokio::time::sleep(delay).await;
         }

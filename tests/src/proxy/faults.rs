@@ -46,7 +46,7 @@ pub struct Hits {
     pub late: u64,
     /// Those of them that the server has answered since.
     pub landed: u64,
-    /// Messages that began to wait.
+    /// Commands that began to wait; the driver's watching waits, too, and does not count.
     pub delayed: u64,
     /// Connections that a black hole has swallowed.
     pub swallowed: u64,
@@ -88,9 +88,9 @@ impl Faults {
         self.delay = delay;
     }
 
-    /// How long the next message has to wait.
-    pub(super) fn delay(&mut self) -> Duration {
-        if !self.delay.is_zero() {
+    /// How long this message has to wait.
+    pub(super) fn delay(&mut self, message: &Message) -> Duration {
+        if !self.delay.is_zero() && Commands::ANY.has(message) {
             self.hits.delayed += 1;
         }
         self.delay
