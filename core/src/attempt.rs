@@ -42,15 +42,14 @@ pub(crate) async fn reserve(means: Means<'_>, wish: Wish<'_>, partial: bool) -> 
     let owned = match enter(means, &wish, &token).await.inspect_err(failed)? {
         Way::Mine(owned) => owned,
         Way::Granted(entry) => return replay(means.store, &wish, &entry).await,
-        Way::Lost => return follow(means, &wish).await,
+        Way::Lost => return follow(means, &wish, &token).await,
     };
     match claim_and_grant(means, &wish, &owned, partial).await {
         Ok(Some(codes)) => {
             let Owned { id, reserved, .. } = owned;
             Ok(reservation(means.store, wish.pool, id, codes, reserved, false))
         }
-        // Somebody took it for dead, and has the entry now.
-        Ok(None) => follow(means, &wish).await,
+        Ok(None) => follow(means, &wish, &token).await.inspect_err(failed),
         Err(error) => {
             abandon(means, wish.id, &token);
             Err(error)
@@ -68,14 +67,10 @@ enum Way {
 
 /// Becomes the owner of the id's entry, or finds it granted; waits while another attempt is at work.
 async fn enter(means: Means<'_>, wish: &Wish<'_>, token: &ReserveId) -> Result<Way> {
-    let Means { store, ledger, .. } = means;
+    let ledger = means.ledger;
     loop {
         if let Entered::Mine { owned, in_use } = ledger.enter(wish, token).await? {
-            if in_use && let Some(error) = in_use_without_entry(store, wish.id).await? {
-                // If somebody took this attempt for dead, the codes are theirs.
-                return if ledger.remove(&owned).await? { Err(error) } else { Ok(Way::Lost) };
-            }
-            return Ok(Way::Mine(owned));
+            return if in_use { mine_unless_in_use(means, owned).await } else { Ok(Way::Mine(owned)) };
         }
         let mut found: Option<Entry> = None;
         while let Some(entry) = ledger.find_newest(wish.id).await? {
@@ -87,7 +82,8 @@ async fn enter(means: Means<'_>, wish: &Wish<'_>, token: &ReserveId) -> Result<W
                 State::Claiming => tokio::time::sleep(LOOK).await,
                 State::Abandoned if entry.is_of_the_attempt_of(first) => {
                     if let Some(owned) = ledger.take_over(&entry, token).await? {
-                        return Ok(Way::Mine(owned));
+                        // The attempt before may have died before it had looked.
+                        return mine_unless_in_use(means, owned).await;
                     }
                 }
                 // Who ended that attempt may have told somebody that nothing is held.
@@ -97,12 +93,42 @@ async fn enter(means: Means<'_>, wish: &Wish<'_>, token: &ReserveId) -> Result<W
     }
 }
 
+/// An attempt that owns the entry claims nothing if codes are in use under the id that the ledger does not know.
+async fn mine_unless_in_use(means: Means<'_>, owned: Owned) -> Result<Way> {
+    match in_use_without_entry(means.store, &owned).await? {
+        None => Ok(Way::Mine(owned)),
+        // If somebody took this attempt for dead, the codes are theirs.
+        Some(error) => {
+            if leave(means.ledger, &owned).await? {
+                Err(error)
+            } else {
+                Ok(Way::Lost)
+            }
+        }
+    }
+}
+
+/// Ends an attempt that keeps no code. False if it does not own the entry any more.
+async fn leave(ledger: &Ledger, owned: &Owned) -> Result<bool> {
+    if owned.past.is_empty() {
+        ledger.remove(owned).await
+    } else {
+        // What the network may still deliver of an attempt before it must be found by the sweep.
+        ledger.abandon(&owned.id, &owned.token).await
+    }
+}
+
 /// What becomes of a call that was taken for dead. It claims nothing more: whoever has ended it may have told
 /// somebody that nothing is held under the id.
-async fn follow(means: Means<'_>, wish: &Wish<'_>) -> Result<Reservation> {
+async fn follow(means: Means<'_>, wish: &Wish<'_>, token: &ReserveId) -> Result<Reservation> {
     while let Some(entry) = means.ledger.find_newest(wish.id).await? {
         entry.must_match(wish)?;
         match entry.state {
+            // Nobody took it: its reservation had expired before it could be granted.
+            State::Claiming | State::Abandoned if entry.is_owned_by(token) => {
+                let reason = "the attempt was held up for too long: try again".to_owned();
+                return Err(Error::Unavailable { reason, source: None });
+            }
             State::Granted => return replay(means.store, wish, &entry).await,
             State::Expired => return Err(Error::ReservationExpired),
             State::Claiming => tokio::time::sleep(LOOK).await,
@@ -113,11 +139,12 @@ async fn follow(means: Means<'_>, wish: &Wish<'_>) -> Result<Reservation> {
 }
 
 fn ended() -> Error {
-    let reason = "another call has ended this one, and nothing is held under the reserveId: reserve again";
+    let reason = "another call under the reserveId has ended this one: reserve under it again";
     Error::Unavailable { reason: reason.to_owned(), source: None }
 }
 
-/// Claims and grants as the owner of the entry; None if another took the entry over meanwhile.
+/// Claims and grants as the owner of the entry; None if another took the entry over meanwhile, or the reservation
+/// has expired.
 async fn claim_and_grant(
     means: Means<'_>,
     wish: &Wish<'_>,
@@ -142,13 +169,8 @@ async fn claim_and_grant(
         claimed => claimed,
     };
     if let Err(Error::NotEnoughCodes { .. }) = claimed {
-        // If that fails, it is abandoned, and nothing is held under it either. What the network may still
-        // deliver of an attempt before it must be found by the sweep.
-        let _ = if owned.past.is_empty() {
-            ledger.remove(owned).await
-        } else {
-            ledger.abandon(&owned.id, &owned.token).await
-        };
+        // If that fails, it is abandoned, and nothing is held under it either.
+        let _ = leave(ledger, owned).await;
     }
     let codes = claimed?.keep();
     let granted = patiently(store.patience, || ledger.grant(owned)).await;
@@ -176,13 +198,16 @@ fn abandon(means: Means<'_>, id: &ReserveId, token: &ReserveId) {
     });
 }
 
-/// What speaks against an id that the ledger did not know: codes are reserved or assigned under it.
-async fn in_use_without_entry(store: &Store, id: &ReserveId) -> Result<Option<Error>> {
+/// What speaks against an id whose entry is new: codes are reserved or assigned under it, by no attempt that the
+/// entry knows of.
+async fn in_use_without_entry(store: &Store, owned: &Owned) -> Result<Option<Error>> {
     let failed = |e| database_error("looking a reserveId up", e);
+    let mut in_use = document::in_use(&owned.id, store.ttl);
+    in_use.insert("date.reserved", doc! { "$type": "date", "$nin": &owned.past });
     let mut found = store
         .codes
         .aggregate([
-            doc! { "$match": document::in_use(id, store.ttl) },
+            doc! { "$match": in_use },
             doc! { "$limit": 1 },
             doc! { "$project": { "expired": { "$not": document::not_expired("$date.reserved", store.ttl) } } },
         ])

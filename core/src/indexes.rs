@@ -11,6 +11,7 @@ use mongodb::{Collection, IndexModel};
 
 use crate::error::{Error, Result};
 use crate::store::{Store, database_error};
+use crate::task::{MEDIUM, Within};
 
 /// Looking one code up, and exporting in key order.
 pub(crate) fn by_code() -> Document {
@@ -130,6 +131,7 @@ pub(crate) async fn ensure(store: &Store) -> Result<()> {
                 return Err(Error::Internal { reason: problem.to_string(), source: None });
             }
             Some(_) => {
+                // For as long as it takes: minutes, on millions of codes.
                 let created = index.collection.create_index(index.model()).await;
                 created.map_err(|e| database_error("creating an index", e))?;
             }
@@ -173,7 +175,7 @@ async fn problem(index: &Wanted<'_>) -> Result<Option<IndexProblem>> {
 async fn list(collection: &Collection<Document>) -> Result<Vec<IndexModel>> {
     let failed = |e| database_error("listing the indexes", e);
     let listed = async { collection.list_indexes().await?.try_collect().await };
-    match listed.await {
+    match listed.within(MEDIUM).await {
         Ok(indexes) => Ok(indexes),
         // NamespaceNotFound: a collection that nothing was written to has no index.
         Err(error) => match error.kind.as_ref() {

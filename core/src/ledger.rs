@@ -39,8 +39,8 @@ const LEASE: Duration = Duration::from_secs(5);
 const GRACE: Duration = claim::LONGEST.saturating_add(Duration::from_secs(1));
 /// How long an entry outlives its reservation, so that the id answers `reservation_expired`.
 const KEEP: Duration = Duration::from_secs(7 * 24 * 60 * 60);
-/// How many entries one sweep looks at.
-const SWEEP: i64 = 1_000;
+/// How many entries a sweep looks at at once.
+pub(crate) const SWEEP: usize = 1_000;
 
 /// The ledger of one process.
 #[derive(Debug)]
@@ -224,7 +224,7 @@ impl Ledger {
             .ledger
             .find(doc! { "sweep": { "$lte": now } })
             .hint(Hint::Keys(indexes::by_sweep()))
-            .limit(SWEEP)
+            .limit(SWEEP as i64)
             .within(SHORT)
             .await
             .map_err(failed)?;
@@ -314,6 +314,10 @@ impl Entry {
             owner: text("owner")?.to_owned(),
             parameters: entry,
         })
+    }
+
+    pub(crate) fn is_owned_by(&self, token: &ReserveId) -> bool {
+        self.owner == token.as_str()
     }
 
     /// Whether nobody has taken the entry over since it was the other.

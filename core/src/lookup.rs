@@ -3,7 +3,7 @@
 use std::time::SystemTime;
 
 use futures_util::{Stream, StreamExt, TryStreamExt};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::{Hint, ReadConcern};
 
 use crate::attempt::{LOOK, give_back_past};
@@ -169,39 +169,58 @@ pub struct ReservationState {
 pub(crate) async fn reservation(store: &Store, id: &ReserveId) -> Result<Option<ReservationState>> {
     loop {
         let entry = ledger::find(store, id, ReadConcern::majority()).await?;
-        if entry.as_ref().is_some_and(|entry| matches!(entry.state, State::Claiming | State::Abandoned)) {
-            // Codes of a claim that still runs are nobody's yet.
-            return Ok(None);
-        }
         if let Some(known) = known(store, id, entry.as_ref(), ReadConcern::majority()).await? {
             return Ok(known);
         }
     }
 }
 
-/// What an id holds; None if an attempt under it has begun meanwhile, whose codes are nobody's yet.
+/// What an id holds. With an entry that is granted only what its attempt has: codes of another date are of one
+/// that died. None if the entry is no longer the one that was read.
 async fn known(
     store: &Store,
     id: &ReserveId,
     entry: Option<&Entry>,
     concern: ReadConcern,
 ) -> Result<Option<Option<ReservationState>>> {
-    let held = held(store, id, entry, concern).await?;
-    let has_begun = held.is_some()
-        && entry.is_none()
-        && ledger::find(store, id, ReadConcern::linearizable()).await?.is_some();
-    Ok((!has_begun).then_some(held))
+    match entry {
+        Some(entry) if matches!(entry.state, State::Granted | State::Expired) => {
+            held(store, id, entry.reserved.into(), concern).await.map(Some)
+        }
+        Some(entry) => beside(store, id, Some(entry.reserved), &entry.past, concern).await,
+        None => beside(store, id, None, &[], concern).await,
+    }
 }
 
-/// What an id holds. With an entry only what its granted attempt has: codes of another date are of one that
-/// died.
+/// What an id holds that no attempt of its entry has claimed: codes of those are nobody's yet. None if another
+/// attempt has begun meanwhile, which may have claimed what was seen.
+async fn beside(
+    store: &Store,
+    id: &ReserveId,
+    reserved: Option<DateTime>,
+    past: &[DateTime],
+    concern: ReadConcern,
+) -> Result<Option<Option<ReservationState>>> {
+    let claimed: Vec<DateTime> = past.iter().copied().chain(reserved).collect();
+    let others = doc! { "$ne": Bson::Null, "$nin": claimed };
+    let held = held(store, id, others.into(), concern).await?;
+    let is_known = match &held {
+        None => true,
+        Some(_) => {
+            let entry = ledger::find(store, id, ReadConcern::linearizable()).await?;
+            entry.map(|entry| entry.reserved) == reserved
+        }
+    };
+    Ok(is_known.then_some(held))
+}
+
+/// The codes under an id whose reservation has such a date.
 async fn held(
     store: &Store,
     id: &ReserveId,
-    entry: Option<&Entry>,
+    date: Bson,
     concern: ReadConcern,
 ) -> Result<Option<ReservationState>> {
-    let date = entry.map_or(Bson::Document(doc! { "$ne": Bson::Null }), |entry| entry.reserved.into());
     let failed = |e| database_error("looking a reservation up", e);
     let cursor = store
         .codes
@@ -248,8 +267,12 @@ pub(crate) async fn recover(
                 if let Some(owned) = ledger.take_over(&entry, &token).await? {
                     give_back_past(store, id, &owned.past).await?;
                     // What the network may still deliver is swept; until then the next caller can go on.
-                    if ledger.end(id, &token).await? {
-                        return Ok(None);
+                    if ledger.end(id, &token).await?
+                        && let Some(known) =
+                            beside(store, id, Some(owned.reserved), &owned.past, ReadConcern::linearizable())
+                                .await?
+                    {
+                        return Ok(known);
                     }
                 }
             }

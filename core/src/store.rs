@@ -10,7 +10,7 @@ use mongodb::{Client, Collection, Database};
 
 use crate::error::{Error, Result};
 use crate::options::{Options, hosts};
-use crate::task::{SHORT, Within};
+use crate::task::{LONG, SHORT, Within};
 
 /// Sooner no other member can have been elected.
 const SLOW: Duration = Duration::from_secs(1);
@@ -52,7 +52,7 @@ impl Store {
             patience: options.patience,
             database,
         };
-        let hello = store.hello().await.map_err(|error| at_connect(error, &hosts))?;
+        let hello = store.hello().within(LONG).await.map_err(|error| at_connect(error, &hosts))?;
         if hello.get_str("msg").ok() == Some("isdbgrid") {
             // It tells the time itself, and answers for servers that go on: nothing here would have a deadline.
             return Err(Error::invalid(

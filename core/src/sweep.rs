@@ -12,7 +12,7 @@ use rand::RngExt;
 use crate::attempt::give_back_past;
 use crate::error::{ErrorKind, Result};
 use crate::ids::ReserveId;
-use crate::ledger::{Entry, Ledger, State};
+use crate::ledger::{Entry, Ledger, SWEEP, State};
 use crate::store::Store;
 
 /// Sweeps for as long as the ledger is in use.
@@ -35,12 +35,17 @@ pub(crate) async fn sweep_now_and_then(store: Store, ledger: Weak<Ledger>, every
 }
 
 async fn sweep(store: &Store, ledger: &Ledger) -> Result<()> {
-    let mut outcome = Ok(());
-    for entry in ledger.due().await? {
-        // One that fails is found again the next time, and costs the others nothing.
-        outcome = sweep_one(store, ledger, &entry).await.and(outcome);
+    loop {
+        let mut outcome = Ok(());
+        let due = ledger.due().await?;
+        for entry in &due {
+            // One that fails is found again the next time, and costs the others nothing.
+            outcome = sweep_one(store, ledger, entry).await.and(outcome);
+        }
+        if due.len() < SWEEP || outcome.is_err() {
+            return outcome;
+        }
     }
-    outcome
 }
 
 async fn sweep_one(store: &Store, ledger: &Ledger, entry: &Entry) -> Result<()> {

@@ -56,35 +56,6 @@ async fn the_ttl_is_a_setting() {
     assert_eq!(reservation.expires, reservation.reserved + Duration::from_secs(3600));
 }
 
-#[tokio::test]
-async fn a_code_that_expires_in_the_hands_of_a_reserve_and_is_won_by_it_again_is_one_code() {
-    // More than one command takes, so that one of them gets through while the other one is held up.
-    const ALL: u32 = 1_500;
-    let ground = Ground::new(ALL as usize).await;
-    let mut options = ground.options();
-    options.reservation_ttl = Duration::from_secs(1);
-    let service = CodeService::connect(options).await.expect("connects");
-
-    // Somebody has taken one of them, which is not to be seen yet, and nobody can take it until it is.
-    let mut other = ground.codes.client().start_session().await.expect("starts");
-    other.start_transaction().await.expect("starts");
-    let taken = doc! { "$set": { "date.reserved": ground.ago(-3_000).await, "reserveId": "other" } };
-    ground.codes.update_one(id_of("CODE000700"), taken).session(&mut other).await.expect("writes");
-    let reserve = tokio::spawn(async move { service.reserve(wish(ALL)).await });
-
-    // The reserve holds others by then, and holds them no longer when it learns that it has to look for one more.
-    let start = ground.now().await;
-    let held = doc! { "date.reserved": { "$gte": start } };
-    while ground.codes.find_one(held.clone()).await.expect("finds").is_none() {
-        assert!(!reserve.is_finished(), "it waits for the one that is taken");
-    }
-    tokio::time::sleep(Duration::from_secs(2)).await;
-    other.commit_transaction().await.expect("commits");
-
-    let reservation = reserve.await.expect("no panic").expect("all are there, the expired ones again");
-    assert_eq!(distinct(&reservation.codes).len(), ALL as usize);
-}
-
 /// Everything that a code document may hold beside its `_id` and type, and the status that it means.
 async fn documents(ground: &Ground) -> Vec<(&'static str, Document, Status)> {
     let now = ground.now().await;

@@ -6,6 +6,7 @@ mod document;
 mod engine;
 mod expiry;
 mod faults;
+mod held_up;
 mod idempotent;
 mod indexes;
 mod look;

@@ -157,6 +157,26 @@ async fn neither_asking_nor_sweeping_takes_codes_of_another_service_that_has_the
     assert_eq!(ground.held_under(&reserve_id("yours")).await, set(["CODE000003"]));
 }
 
+/// An attempt that died before it had looked whether the id is in use already leaves that look to whoever comes.
+#[tokio::test]
+async fn an_id_in_use_elsewhere_stays_so_after_an_attempt_under_it_has_died() {
+    let ground = Ground::new(10).await;
+    let made = ground.reserve(3).await.expect("ten are available");
+    let id = made.reserve_id.as_str();
+    let ours = distinct(&made.codes);
+    DeadAttempt::new(&ground, id, 3).await.lay_out(&ground, &[]).await;
+
+    let seen = ground.service.reservation(&made.reserve_id).await.expect("looks up").expect("it is held");
+    assert_eq!(set(texts(&seen)), ours);
+    for _ in 0..2 {
+        let error = ground.service.reserve(wish_under(id, 3)).await.expect_err("in use");
+        assert_eq!(error.kind(), ErrorKind::ReservationMismatch);
+        let recovered = ground.service.recover(&made.reserve_id).await.expect("answers");
+        assert_eq!(set(texts(&recovered.expect("it is held"))), ours);
+    }
+    assert_eq!(ground.count().await, counts(7, 3, 0));
+}
+
 #[tokio::test]
 async fn who_is_told_that_nothing_is_held_is_told_the_truth_about_calls_that_wait() {
     let ground = Ground::new(100).await;

@@ -50,7 +50,7 @@ struct Open {
     missing: usize,
     /// How many candidates are in batches for it. It ends only when there are none.
     flying: usize,
-    won: Vec<Code>,
+    won: HashSet<Code>,
     /// A batch of it has failed, or the pool could not be looked at.
     error: Option<Error>,
     /// A moment of the server's clock before the first of its batches.
@@ -58,6 +58,18 @@ struct Open {
     /// When it came, in the numbering of [`Worker::now`].
     since: u64,
     begun: Instant,
+}
+
+impl Open {
+    /// Whether what it won first is anybody's again.
+    fn has_expired(&self, now: DateTime, ttl: Duration) -> bool {
+        self.time.is_some_and(|since| document::later(since, ttl) <= now)
+    }
+}
+
+fn held_up() -> Error {
+    let reason = "the attempt was held up for too long: try again".to_owned();
+    Error::Unavailable { reason, source: None }
 }
 
 /// Something that the worker waited for.
@@ -209,7 +221,7 @@ impl Worker {
         let (missing, time) = (demand.want, demand.holder.date);
         self.missing += missing;
         let (since, begun) = (self.now, Instant::now());
-        let open = Open { missing, flying: 0, won: Vec::new(), error: None, time, since, begun, demand };
+        let open = Open { missing, flying: 0, won: HashSet::new(), error: None, time, since, begun, demand };
         self.open.insert(self.now, open);
         self.waiting.push_back(self.now);
         self.dry = false;
@@ -280,9 +292,8 @@ impl Worker {
             && let Some(number) = self.waiting.pop_front()
         {
             let open = self.open.get_mut(&number).expect("who waits is open");
-            if open.demand.holder.lease.is_over(now) {
-                let reason = "the attempt was held up for too long: try again".to_owned();
-                open.error.get_or_insert(Error::Unavailable { reason, source: None });
+            if open.demand.holder.lease.is_over(now) || open.has_expired(now, self.store.ttl) {
+                open.error.get_or_insert_with(held_up);
                 late.push(number);
                 continue;
             }

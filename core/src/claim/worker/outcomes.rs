@@ -86,13 +86,9 @@ impl Worker {
         for share in shares.into_iter().rev() {
             let Some(open) = self.open.get_mut(&share.demand) else { continue };
             open.flying -= share.asked;
-            let (before, may_have_expired) = (open.won.len(), open.begun.elapsed() >= self.store.ttl);
-            for code in share.codes {
-                // What has expired in this call's hands may be won by it again, and is one code all the same.
-                if !may_have_expired || !open.won.contains(&code) {
-                    open.won.push(code);
-                }
-            }
+            let before = open.won.len();
+            // What somebody has released meanwhile may be won again, and is one code all the same.
+            open.won.extend(share.codes);
             let lost = share.asked - (open.won.len() - before);
             let for_good = failure.filter(|failure| {
                 failure.kind() != ErrorKind::Unavailable || open.begun.elapsed() > self.store.patience
@@ -155,14 +151,14 @@ impl Worker {
 
     /// Answers one who has nothing in flight with what there is.
     fn answer(&mut self, number: u64) {
-        let Some(Open { demand: Demand { holder, reply, .. }, won, error, time, .. }) =
-            self.open.remove(&number)
-        else {
-            return;
-        };
+        let Some(mut open) = self.open.remove(&number) else { return };
+        if self.time.is_some() && open.has_expired(self.server_time(), self.store.ttl) {
+            open.error.get_or_insert_with(super::held_up);
+        }
+        let Open { demand: Demand { holder, reply, .. }, won, error, time, .. } = open;
         let since = time.filter(|_| !won.is_empty() || holder.date.is_some());
         // To whoever does not wait any more it cannot be sent: it is dropped, and its codes go back.
-        let _ = reply.send(Claim::new(self.store.clone(), holder, won, since, error));
+        let _ = reply.send(Claim::new(self.store.clone(), holder, won.into_iter().collect(), since, error));
     }
 
     fn fill(&mut self, answer: Answer) {
