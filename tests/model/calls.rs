@@ -1,6 +1,6 @@
 //! What a call of reserve does: steps 1 to 6.
 
-use crate::db::{Id, Reply, Set, Write};
+use crate::db::{ELSEWHERE, Id, Reply, Set, Write};
 use crate::model::Protocol;
 use crate::mutant::Mutant;
 use crate::state::{Answer, Batch, Phase, State};
@@ -21,6 +21,7 @@ impl Protocol {
                 Write::Grant { token, unset_sweep: !call.followed || self.mutant == Mutant::NoSweep }
             }
             Phase::GivingBackLost | Phase::GivingBackTooFew => Write::GiveBack { id, date },
+            Phase::Removing if call.followed => Write::Abandon { token },
             Phase::Removing | Phase::Deleting => Write::Delete { token },
             Phase::Abandoning(Answer::NothingHeld) if self.mutant != Mutant::RecoverStaysOwner => {
                 Write::End { token, nobody: state.tokens + 1 }
@@ -49,6 +50,11 @@ impl Protocol {
         let held_without_entry = state.db.codes_where(|code| code.held(Id::Shared)) != 0;
         let codes_read =
             |date| state.db.codes_where(|code| code.id == Some(Id::Shared) && code.reserved == date);
+        let elsewhere = match state.calls[who].phase {
+            // There is no entry that knows of any.
+            Phase::Looking => state.db.in_use_elsewhere(0),
+            _ => state.db.in_use_elsewhere(state.calls[who].date),
+        };
         let entry = state.db.entry;
         let horizon = state.clock.horizon;
         let recover = self.recovers(who);
@@ -87,6 +93,10 @@ impl Protocol {
                     Phase::Entering
                 }
             },
+            (Phase::Checking, _) if call.followed => match elsewhere {
+                0 => Phase::ReleasingOthers,
+                _ => Phase::Removing,
+            },
             (Phase::Checking, _) if held_without_entry => Phase::Removing,
             (Phase::Checking, _) => Phase::Claiming,
             (Phase::Removing, Reply::Nothing) if self.mutant != Mutant::MismatchWithoutOwner => {
@@ -97,7 +107,7 @@ impl Protocol {
             (Phase::Looking, _) => match entry {
                 Some(entry) if entry.granted => Phase::Replaying { reserved: entry.reserved },
                 Some(entry) => Phase::TakingOver { from: entry.owner },
-                None => Phase::Done(Answer::NothingHeld),
+                None => Phase::Done(self.held_or_nothing(elsewhere)),
             },
             (Phase::Replaying { reserved }, _) => {
                 let codes = codes_read(Some(reserved));
@@ -109,7 +119,10 @@ impl Protocol {
             }
             (Phase::TakingOver { .. }, Reply::Entry(entry)) => {
                 (call.token, call.date, call.followed) = (entry.owner, entry.reserved, true);
-                Phase::ReleasingOthers
+                match recover || self.mutant == Mutant::TakesOverUnchecked {
+                    true => Phase::ReleasingOthers,
+                    false => Phase::Checking,
+                }
             }
             (Phase::TakingOver { .. }, _) if recover => Phase::Looking,
             (Phase::TakingOver { .. }, _) => Phase::Watching,
@@ -140,6 +153,7 @@ impl Protocol {
             (Phase::Deleting, _) => Phase::Done(Answer::NotEnoughCodes),
             // Another took over, and may have been granted: look again.
             (Phase::Abandoning(Answer::NothingHeld), Reply::Nothing) => Phase::Looking,
+            (Phase::Abandoning(Answer::NothingHeld), _) => Phase::Done(self.held_or_nothing(elsewhere)),
             (Phase::Abandoning(answer), _) => Phase::Done(answer),
             (phase, _) => phase,
         };
@@ -150,6 +164,15 @@ impl Protocol {
         // One step more for whoever was brought here by what it won before.
         if call.phase == Phase::Claiming && call.won.count_ones() >= u32::from(count) {
             call.phase = self.all_won(who, call.won, call.date);
+        }
+    }
+
+    /// What a recover answers that finds no attempt, or has ended it: codes may be held under the id all the same.
+    fn held_or_nothing(&self, elsewhere: Set) -> Answer {
+        match elsewhere {
+            0 => Answer::NothingHeld,
+            _ if self.mutant == Mutant::RecoverForgetsOthers => Answer::NothingHeld,
+            codes => Answer::Ok { codes, reserved: ELSEWHERE },
         }
     }
 

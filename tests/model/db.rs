@@ -11,6 +11,9 @@ pub(crate) type Set = u8;
 /// A moment of the server's clock. Only the order counts.
 pub(crate) type Date = u8;
 
+/// When somebody else reserved a code under the shared id: before all that happens here.
+pub(crate) const ELSEWHERE: Date = 1;
+
 /// Names an attempt as the owner of the ledger's entry.
 pub(crate) type Token = u8;
 
@@ -130,6 +133,12 @@ impl Db {
         (0..CODES).filter(|&code| matches(&self.codes[code])).fold(0, |set, code| set | 1 << code)
     }
 
+    /// Codes under the shared id that no attempt of the entry up to this date has claimed.
+    pub(crate) fn in_use_elsewhere(&self, date: Date) -> Set {
+        let other = |code: &Code| code.reserved == Some(ELSEWHERE) || code.reserved >= Some(date);
+        self.codes_where(|code| code.held(Id::Shared) && other(code))
+    }
+
     /// The entry, if the attempt owns it and it is claiming.
     fn owned(&mut self, token: Token) -> Option<&mut Entry> {
         self.entry.as_mut().filter(|entry| entry.owner == token && !entry.granted)
@@ -199,7 +208,8 @@ impl Db {
                 let others = self.codes_where(|code| {
                     let other = match mutant {
                         Mutant::ReleasesLaterDates => code.reserved != Some(date),
-                        _ => code.reserved < Some(date),
+                        // Of the entry's earlier attempts, which it names.
+                        _ => code.reserved < Some(date) && code.reserved != Some(ELSEWHERE),
                     };
                     code.held(Id::Shared) && other
                 });

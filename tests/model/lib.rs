@@ -9,7 +9,7 @@
 //! | event | step |
 //! |---|---|
 //! | `Write` in phase `Entering` | 1 enter: insert the entry, or see that there is one |
-//! | `Read` in `Checking`, `Write` in `Removing` | 1: is a code in use under the id, without an entry? |
+//! | `Read` in `Checking`, `Write` in `Removing` | 1 and 6: is a code in use under the id that the entry does not know of? |
 //! | `Claim` | 2 claim: a batch is sent. Under the core's own id this is the whole protocol |
 //! | `Land` | 2: the server's guard decides one code; a command is not atomic over its codes |
 //! | `BatchReply`, `ReadBack` in `ReadingBack` | 2: total as sent; or less, then read back by code |

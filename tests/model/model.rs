@@ -2,7 +2,7 @@
 
 use stateright::{Model, Property};
 
-use crate::db::{Clock, Code, Db, Id, Reply};
+use crate::db::{Clock, Code, Db, ELSEWHERE, Id, Reply};
 use crate::mutant::Mutant;
 use crate::properties;
 use crate::state::{Budget, Call, OldClient, Phase, Record, State, Sweeper, index};
@@ -21,6 +21,8 @@ pub(crate) struct Protocol {
     pub(crate) asks: u8,
     /// The second call is a recover.
     pub(crate) recover: bool,
+    /// Somebody else has reserved a code under the shared id.
+    pub(crate) in_use: bool,
     /// A client of the old service takes part.
     pub(crate) old_service: bool,
     /// The processes' clocks are wrong: every code looks available to them.
@@ -42,10 +44,12 @@ impl Model for Protocol {
         };
         let third = if self.ids[2] == Id::Own { Phase::Claiming } else { first };
         let second = if self.recover { Phase::Looking } else { first };
+        let elsewhere = Code { id: Some(Id::Shared), reserved: Some(ELSEWHERE), assigned: None };
+        let first_code = if self.in_use { elsewhere } else { Code::default() };
         vec![State {
-            db: Db { codes: [Code::default(); 3], entry: None },
+            db: Db { codes: [first_code, Code::default(), Code::default()], entry: None },
             durable: None,
-            clock: Clock { now: 1, horizon: 0 },
+            clock: Clock { now: ELSEWHERE + 1, horizon: 0 },
             tokens: 1,
             calls: [Call::new(first), Call::new(second), Call::new(third)],
             sweeper: Sweeper::Idle,

@@ -17,6 +17,10 @@ pub(crate) enum Mutant {
     GrantWithoutOwner,
     /// Whoever takes over keeps the date of the attempt before.
     TakeOverKeepsDate,
+    /// Whoever takes over does not look whether the id is in use elsewhere.
+    TakesOverUnchecked,
+    /// A recover that has ended an attempt does not look whether the id is in use elsewhere.
+    RecoverForgetsOthers,
     /// Whoever takes over does not ask whether the lease is still over.
     TakeOverWithoutLease,
     /// Who took over releases every other date, not only earlier ones.

@@ -2,7 +2,7 @@
 
 use stateright::{Model, Property};
 
-use crate::db::{CODES, Date, Id, Set, each};
+use crate::db::{CODES, Code, Date, ELSEWHERE, Id, Set, each};
 use crate::model::Protocol;
 use crate::state::{Answer, Budget, Call, OldClient, Phase, State, index};
 use crate::world::happened;
@@ -16,6 +16,8 @@ pub(crate) const NOTHING_LOST: &str = "nothing is lost";
 pub(crate) const MISMATCH: &str = "a mismatch is said only of one";
 pub(crate) const GOES_ON: &str = "the work can go on without another mishap";
 pub(crate) const FINAL: &str = "whoever was told that nothing is held was told the truth";
+pub(crate) const NOT_BESIDE: &str =
+    "an id that is in use elsewhere gets no set, and is not said to hold nothing";
 pub(crate) const FENCED: &str = "a fenced change touches nothing of others";
 
 /// The properties that the protocol has in every state.
@@ -30,6 +32,7 @@ pub(crate) fn invariants() -> Vec<Property<Protocol>> {
             !at_rest(state) || (0..CODES).all(|code| accounted(state, code))
         }),
         Property::always(FINAL, |_, state| !was_granted_after_all(state)),
+        Property::always(NOT_BESIDE, |model, state| !in_use_is_overlooked(model, state)),
         Property::always(MISMATCH, |model, state| !unfounded_mismatch(model, state)),
         Property::always(GOES_ON, |model: &Protocol, state| {
             !model.progress || at_rest(state) || goes_on(model, state)
@@ -114,10 +117,28 @@ fn was_granted_after_all(state: &State) -> bool {
     granted.is_some_and(|entry| state.calls.iter().any(|call| call.ended && call.token == entry.owner))
 }
 
+/// Somebody else holds a code under the shared id, and a call answers as if there was none.
+fn in_use_is_overlooked(model: &Protocol, state: &State) -> bool {
+    let is_live = |code: &Code| code.held(Id::Shared) && code.reserved == Some(ELSEWHERE);
+    let overlooks = |(call, id): (&Call, Id)| {
+        id == Id::Shared
+            && match call.phase {
+                Phase::Done(Answer::Ok { reserved, .. }) => reserved != ELSEWHERE,
+                Phase::Done(Answer::NothingHeld) => true,
+                _ => false,
+            }
+    };
+    state.clock.horizon < ELSEWHERE
+        && state.db.codes_where(is_live) != 0
+        && state.calls.iter().zip(model.ids).any(overlooks)
+}
+
 /// All calls want the same, and nobody else uses the id.
 fn unfounded_mismatch(model: &Protocol, state: &State) -> bool {
     let mismatch = |call: &Call| call.phase == Phase::Done(Answer::ReservationMismatch);
-    shared_counts(model).min() == shared_counts(model).max() && state.calls.iter().any(mismatch)
+    !model.in_use
+        && shared_counts(model).min() == shared_counts(model).max()
+        && state.calls.iter().any(mismatch)
 }
 
 /// Something can happen that is no mishap.
@@ -146,6 +167,7 @@ fn accounted(state: &State, code: usize) -> bool {
         return true;
     }
     match document.id {
+        Some(Id::Shared) if document.reserved == Some(ELSEWHERE) => true,
         Some(Id::Shared) => state.db.entry.is_some_and(|entry| Some(entry.reserved) == document.reserved),
         Some(Id::Own) => match state.calls[2].phase {
             Phase::Done(Answer::Ok { codes, .. }) => codes & (1 << code) != 0,

@@ -9,7 +9,7 @@ use crate::db::Id;
 use crate::model::Protocol;
 use crate::mutant::Mutant;
 use crate::properties::{self, ASSIGNED_IS_FINAL, FENCED, FINAL, GOES_ON, MISMATCH};
-use crate::properties::{NEVER_MORE, NOTHING_LOST, ONE_HOLDER, ONE_SET, RETURNED_IS_HELD};
+use crate::properties::{NEVER_MORE, NOT_BESIDE, NOTHING_LOST, ONE_HOLDER, ONE_SET, RETURNED_IS_HELD};
 use crate::state::{Budget, State};
 use crate::world::Event;
 
@@ -23,6 +23,7 @@ const CALM: Protocol = Protocol {
     budget: Budget { crashes: 0, losses: 0, failovers: 0, slow: 0, expiries: 0 },
     asks: 0,
     recover: false,
+    in_use: false,
     old_service: false,
     wrong_clock: false,
     progress: false,
@@ -139,6 +140,15 @@ fn holds_when_a_third_call_has_the_same_id() {
 }
 
 #[test]
+fn holds_when_somebody_else_has_used_the_id() {
+    let in_use = Protocol { in_use: true, ..CALM };
+    explore(Protocol { budget: wrong(1, 1, 0, 1, 0).budget, ..in_use.clone() });
+    explore(Protocol { budget: wrong(1, 0, 0, 0, 1).budget, ..in_use.clone() });
+    explore(Protocol { budget: wrong(0, 1, 1, 0, 0).budget, ..in_use.clone() });
+    explore(Protocol { recover: true, budget: wrong(1, 1, 0, 1, 0).budget, ..in_use });
+}
+
+#[test]
 fn holds_when_a_call_is_recovered() {
     explore(Protocol { recover: true, ..wrong(1, 1, 0, 1, 0) });
     explore(Protocol { recover: true, ..wrong(0, 0, 0, 2, 0) });
@@ -194,6 +204,9 @@ fn mistakes_with_the_ledger_are_caught() {
     caught(Mutant::StartsOver, recovered.clone(), FINAL);
     caught(Mutant::TakesOverWhatCameLater, recovered.clone(), FINAL);
     caught(Mutant::RecoverStaysOwner, recovered, FINAL);
+    let in_use = Protocol { in_use: true, ..wrong(1, 0, 0, 0, 0) };
+    caught(Mutant::TakesOverUnchecked, in_use.clone(), NOT_BESIDE);
+    caught(Mutant::RecoverForgetsOthers, Protocol { recover: true, ..in_use }, NOT_BESIDE);
 }
 
 #[test]
