@@ -165,6 +165,20 @@ mod tests {
     }
 
     #[test]
+    fn what_was_granted_to_a_caller_who_was_killed_stays_held_and_a_dead_attempt_is_swept() {
+        let story = |granted| {
+            let wish = reserve(2).under("mine");
+            let story =
+                Story::new(4).call(0..10, wish, killed()).gone(10).left("c0", "mine").left("c1", "mine");
+            let story = if granted { story.entry("mine", true, 0) } else { story };
+            let outcome = Outcome::Counts { available: 2, reserved: 2, assigned: 0 };
+            story.call(90_000_000..90_000_010, Call::Count { pool: 0, calm: true }, outcome)
+        };
+        assert_eq!(story(true).broken(super::check).len(), 0);
+        assert_eq!(story(false).broken(super::check).len(), 1);
+    }
+
+    #[test]
     fn an_expired_code_is_available() {
         let story = |ttl| Story::new(4).ttl(ttl).call(0..10, reserve(1), got("x", &["c0"]));
         let count = Call::Count { pool: 0, calm: true };

@@ -1,5 +1,7 @@
 //! Codes that a reserve may hold without anybody knowing which.
 
+use std::collections::HashSet;
+
 use super::facts::{Facts, NEVER, SWEPT_WITHIN, Seen};
 use crate::history::{Call, Micros, Outcome};
 
@@ -19,10 +21,12 @@ pub(crate) fn is_nameless(call: &Seen<'_>) -> bool {
 }
 
 pub(crate) fn gather(facts: &Facts<'_>) -> Vec<Hidden> {
-    (0..facts.calls.len()).filter_map(|call| hidden(facts, call)).collect()
+    let ledger = facts.snapshot.ledger.iter();
+    let granted = ledger.filter(|entry| entry.granted).map(|entry| entry.id.as_str()).collect();
+    (0..facts.calls.len()).filter_map(|call| hidden(facts, &granted, call)).collect()
 }
 
-fn hidden(facts: &Facts<'_>, position: usize) -> Option<Hidden> {
+fn hidden(facts: &Facts<'_>, granted: &HashSet<&str>, position: usize) -> Option<Hidden> {
     let call = &facts.calls[position];
     let Call::Reserve { pool, count, partial, id } = call.what else { return None };
     let expired = facts.expired(*pool, call.over);
@@ -40,7 +44,8 @@ fn hidden(facts: &Facts<'_>, position: usize) -> Option<Hidden> {
         (None, Some(_)) => (call.end, *count),
         // What an attempt under a caller's id leaves behind is given back some time later, by anybody.
         (Some(id), None | Some(Outcome::Unknown { .. } | Outcome::Unavailable | Outcome::Failed)) => {
-            let swept = call.over.saturating_add(SWEPT_WITHIN);
+            let stays = granted.contains(id.as_str()) && is_unseen(facts, id);
+            let swept = if stays { NEVER } else { call.over.saturating_add(SWEPT_WITHIN) };
             (resolved(facts, position, id).min(expired).min(swept), *count)
         }
         (Some(_), Some(_)) => (call.end, *count),
@@ -53,6 +58,12 @@ fn may_expire(facts: &Facts<'_>, pool: usize, reserved: Micros) -> bool {
     let header = facts.header;
     let lasts = header.pools[pool].ttl_ms.saturating_sub(2 * header.clock_error_ms).saturating_mul(1000);
     reserved.saturating_add(lasts) <= facts.snapshot.at
+}
+
+/// Whether nobody was shown codes under the id. If they were granted all the same, the caller was killed before the
+/// answer, and they stay held: the caller can ask for them again.
+fn is_unseen(facts: &Facts<'_>, id: &str) -> bool {
+    facts.reservation(id).is_none_or(|position| facts.reservations[position].answers.is_empty())
 }
 
 /// The end of a recover that has told all that a reserve may hold: nothing; or codes, which are all of them if
