@@ -126,8 +126,7 @@ async fn follow(means: Means<'_>, wish: &Wish<'_>, token: &ReserveId) -> Result<
         match entry.state {
             // Nobody took it: its reservation had expired before it could be granted.
             State::Claiming | State::Abandoned if entry.is_owned_by(token) => {
-                let reason = "the attempt was held up for too long: try again".to_owned();
-                return Err(Error::Unavailable { reason, source: None });
+                return Err(Error::held_up());
             }
             State::Granted => return replay(means.store, wish, &entry).await,
             State::Expired => return Err(Error::ReservationExpired),
@@ -139,8 +138,7 @@ async fn follow(means: Means<'_>, wish: &Wish<'_>, token: &ReserveId) -> Result<
 }
 
 fn ended() -> Error {
-    let reason = "another call under the reserveId has ended this one: reserve under it again";
-    Error::Unavailable { reason: reason.to_owned(), source: None }
+    Error::unavailable("another call under the reserveId has ended this one: reserve under it again")
 }
 
 /// Claims and grants as the owner of the entry; None if another took the entry over meanwhile, or the reservation

@@ -138,6 +138,16 @@ impl ErrorKind {
 }
 
 impl Error {
+    /// Nothing is held, and the same call can succeed later.
+    pub(crate) fn unavailable(reason: &str) -> Self {
+        Error::Unavailable { reason: reason.to_owned(), source: None }
+    }
+
+    /// An attempt that took longer than its entry or its reservation lasts.
+    pub(crate) fn held_up() -> Self {
+        Error::unavailable("the attempt was held up for too long: try again")
+    }
+
     /// The kind of this error.
     pub fn kind(&self) -> ErrorKind {
         match self {

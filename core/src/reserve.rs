@@ -128,18 +128,14 @@ pub(crate) async fn claim_all(
             }
             if !given_back.once() {
                 // The network may still hold one that would take what is claimed now under the same name.
-                let reason = "the database did not answer: nothing is held, try again".to_owned();
-                return Err(Error::Unavailable { reason, source: None });
+                return Err(Error::unavailable("the database did not answer: nothing is held, try again"));
             }
             // Two callers that each got a part of the last codes both end here, though one could have them all.
             enough(&store, &pool, count).await
         })
         .await?;
     }
-    Err(Error::Unavailable {
-        reason: "other callers keep taking the last codes: try again".to_owned(),
-        source: None,
-    })
+    Err(Error::unavailable("other callers keep taking the last codes: try again"))
 }
 
 /// Looks whether there are enough codes before any is touched: taking the last ones only to give them back

@@ -67,11 +67,6 @@ impl Open {
     }
 }
 
-fn held_up() -> Error {
-    let reason = "the attempt was held up for too long: try again".to_owned();
-    Error::Unavailable { reason, source: None }
-}
-
 /// Something that the worker waited for.
 enum Event {
     Batch {
@@ -293,7 +288,7 @@ impl Worker {
         {
             let open = self.open.get_mut(&number).expect("who waits is open");
             if open.demand.holder.lease.is_over(now) || open.has_expired(now, self.store.ttl) {
-                open.error.get_or_insert_with(held_up);
+                open.error.get_or_insert_with(Error::held_up);
                 late.push(number);
                 continue;
             }

@@ -153,7 +153,7 @@ impl Worker {
     fn answer(&mut self, number: u64) {
         let Some(mut open) = self.open.remove(&number) else { return };
         if self.time.is_some() && open.has_expired(self.server_time(), self.store.ttl) {
-            open.error.get_or_insert_with(super::held_up);
+            open.error.get_or_insert_with(Error::held_up);
         }
         let Open { demand: Demand { holder, reply, .. }, won, error, time, .. } = open;
         let since = time.filter(|_| !won.is_empty() || holder.date.is_some());
