@@ -129,6 +129,8 @@ impl Server {
             // in which a test takes the same codes thousands of times.
             command.args(["--setParameter", "minSnapshotHistoryWindowInSeconds=10"]);
             command.arg("--wiredTigerCacheSizeGB").arg(cache.to_string());
+            // What a member that was killed has to do again before it answers: of this many seconds.
+            command.args(["--syncdelay", "10"]);
         }
         command.arg("--port").arg(port.to_string());
         command.arg("--dbpath").arg(&folder).arg("--logpath").arg(folder.join("mongod.log"));
