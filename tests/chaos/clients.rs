@@ -3,15 +3,13 @@
 use std::process::Command;
 use std::time::Duration;
 
+use code_service_tests::clock;
 use code_service_tests::supervised::Supervised;
 use rand::RngExt;
 use rand::rngs::StdRng;
 
 use crate::plan::{Kind, Orders};
 use crate::record;
-
-/// How far ahead the clock of one of them is.
-const AHEAD: &str = "+25h";
 
 struct Client {
     process: Supervised,
@@ -23,25 +21,22 @@ struct Client {
 impl Client {
     fn start(orders: Orders, ahead: bool) -> Client {
         let program = std::env::current_exe().expect("this program has a path");
-        let mut command = Command::new(program);
-        command.arg("client").arg(serde_json::to_string(&orders).expect("plain data"));
+        // `env` without more only runs the program.
+        let mut command = Command::new("env");
         if ahead {
-            command.env("LD_PRELOAD", faketime_library()).env("FAKETIME", AHEAD);
+            command.args(&clock::ahead()[1..]);
         }
+        command.arg(program).arg("client").arg(serde_json::to_string(&orders).expect("plain data"));
         let mut process = Supervised::new(&command, None);
         process.start();
         Client { process, orders, ahead }
     }
-}
 
-/// Where the library lies that sets a process's clock. The program `faketime` would stay the parent of what it
-/// runs.
-fn faketime_library() -> String {
-    let asked = Command::new("faketime").args(["-f", AHEAD, "printenv", "LD_PRELOAD"]).output();
-    let said = asked.ok().filter(|said| said.status.success()).map(|said| said.stdout);
-    let said =
-        said.expect("a client with a wrong clock needs the program faketime: apt-get install faketime");
-    String::from_utf8(said).expect("a path in UTF-8").trim_end().to_owned()
+    fn kill(&mut self) {
+        let pid = self.process.pid();
+        self.process.kill();
+        clock::tidy(pid);
+    }
 }
 
 /// All clients that run.
@@ -72,7 +67,7 @@ impl Clients {
     /// Kills one in the middle of what it does, and starts another in its place.
     pub(crate) fn replace_one(&mut self, rng: &mut StdRng) {
         let place = rng.random_range(0..self.running.len());
-        self.running[place].process.kill();
+        self.running[place].kill();
         record::gone(&self.running[place].orders.history());
         let (model, ahead) = (self.running[place].orders.clone(), self.running[place].ahead);
         self.running[place] = Client::start(self.orders(&model), ahead);

@@ -1,10 +1,9 @@
 //! A host whose clock is a day ahead beside one whose clock is right.
 
 use std::collections::HashSet;
-use std::process::Command;
 use std::sync::Arc;
 
-use code_service_tests::keys;
+use code_service_tests::{clock, keys};
 use mongodb::bson::DateTime;
 use serde_json::{Value, json};
 
@@ -12,30 +11,13 @@ use crate::client::{Api, builder, csv, keys as our_keys, prepared, texts};
 
 const CODES: usize = 400;
 
-/// A day and more: a reservation that was just made would long have expired by the fast clock.
-const AHEAD: &str = "+25h";
-
-/// Words in front of a host's that set its clock ahead.
-///
-/// The program `faketime` itself stays the parent of what it runs and would outlive the test's order to end,
-/// so it only tells where its library lies.
-fn clock_ahead() -> [String; 3] {
-    let asked = Command::new("faketime").args(["-f", AHEAD, "printenv", "LD_PRELOAD"]).output();
-    let library = asked.ok().filter(|said| said.status.success()).map(|said| said.stdout);
-    let library = library.expect("this test needs the program faketime: apt-get install faketime");
-    let library = String::from_utf8(library).expect("a path in UTF-8");
-    ["env".to_owned(), format!("LD_PRELOAD={}", library.trim_end()), format!("FAKETIME={AHEAD}")]
-}
-
 /// The normal host and the fast one on one database, each with a token that both clocks take.
 async fn both() -> [Api; 2] {
     let test = prepared().await;
     let normal = builder(&test.uri).start();
-    let fast = builder(&test.uri).prefix(clock_ahead()).start();
-    // The library would leave the names of its shared memory behind when the host is killed.
-    for name in ["faketime_shm", "sem.faketime_sem"] {
-        let _ = std::fs::remove_file(format!("/dev/shm/{name}_{}", fast.pid()));
-    }
+    let fast = builder(&test.uri).prefix(clock::ahead()).start();
+    // It will be killed. Who has the memory in use keeps it.
+    clock::tidy(fast.pid());
     let mut claims = keys::claims();
     claims["exp"] = json!(keys::now() + 7 * 24 * 3600);
     let token = our_keys().sign(&claims);

@@ -32,6 +32,7 @@
 //! | module | for |
 //! |---|---|
 //! | [`binary`] | finding or downloading a mongod |
+//! | [`clock`] | programs with a wrong clock |
 //! | [`mongod`] | servers and databases |
 //! | [`host`] | the HTTP host as a child process |
 //! | [`keys`] | RSA key pairs and tokens |
@@ -42,6 +43,7 @@
 //! | [`supervised`] | child processes that end with the test process |
 
 pub mod binary;
+pub mod clock;
 pub mod host;
 pub mod keys;
 pub mod mongod;
