@@ -16,7 +16,7 @@ use crate::ledger::{Entered, Entry, Ledger, Owned, State, Wish};
 use crate::mutant::{Mutant, is};
 use crate::reserve::{Reservation, claim_all, reservation, unknown};
 use crate::store::{Store, database_error};
-use crate::task::{MEDIUM, SHORT, Within, in_the_background, patiently};
+use crate::task::{MEDIUM, SHORT, Within, patiently};
 
 /// How often to look whether another attempt under the id has ended.
 pub(crate) const LOOK: Duration = Duration::from_millis(20);
@@ -191,7 +191,7 @@ async fn keep_renewing(ledger: &Ledger, owned: &Owned) -> Infallible {
 fn abandon(means: Means<'_>, id: &ReserveId, token: &ReserveId) {
     let patience = means.store.patience;
     let (ledger, id, token) = (means.ledger.clone(), id.clone(), token.clone());
-    in_the_background(async move {
+    means.store.tasks.in_the_background(async move {
         let _ = patiently(patience, || ledger.abandon(&id, &token)).await;
     });
 }

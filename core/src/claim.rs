@@ -32,7 +32,7 @@ use crate::document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::store::Store;
-use crate::task::{in_the_background, patiently};
+use crate::task::patiently;
 use worker::{Demand, Worker};
 
 pub(crate) use candidates::available;
@@ -149,7 +149,8 @@ impl Drop for Claim {
     fn drop(&mut self) {
         if let Some((store, holder)) = self.giver.take() {
             // What cannot be given back for so long is available again when it expires.
-            in_the_background(async move { drop(give_back(&store, &holder, UNSEEN).await) });
+            let tasks = store.tasks.clone();
+            tasks.in_the_background(async move { drop(give_back(&store, &holder, UNSEEN).await) });
         }
     }
 }
@@ -179,7 +180,8 @@ impl Claims {
     /// On an error codes may be held under the holder's id if it is `outcome_unknown`, and are not if it is another.
     pub(crate) async fn claim(&self, pool: &Pool, holder: &Holder, want: usize) -> Result<Claim> {
         let (reply, receive) = oneshot::channel();
-        self.send(pool, Demand { holder: holder.clone(), want, reply });
+        let busy = self.store.tasks.token();
+        self.send(pool, Demand { holder: holder.clone(), want, reply, _busy: busy });
         match receive.await {
             Ok(claim) => claim.arrived(),
             // A worker ends only when nothing is open; that its runtime was shut down is all that can happen.

@@ -53,6 +53,9 @@ pub enum Error {
         #[source]
         source: Option<Box<dyn std::error::Error + Send + Sync>>,
     },
+    /// The service was closed, see [`CodeService::close`](crate::CodeService::close).
+    #[error("the service is closed: connect again")]
+    Closed,
     /// The database holds something that no version of the service writes.
     #[error("{what}")]
     CorruptData {
@@ -85,6 +88,8 @@ pub enum ErrorKind {
     Unavailable,
     /// Recover the reserveId before doing anything else.
     OutcomeUnknown,
+    /// Connect again.
+    Closed,
     /// Tell the people who run the database.
     CorruptData,
     /// Tell the people who run the service.
@@ -93,13 +98,14 @@ pub enum ErrorKind {
 
 impl ErrorKind {
     /// Every kind, in the order of the documentation.
-    pub const ALL: [ErrorKind; 8] = [
+    pub const ALL: [ErrorKind; 9] = [
         ErrorKind::InvalidArgument,
         ErrorKind::NotEnoughCodes,
         ErrorKind::ReservationMismatch,
         ErrorKind::ReservationExpired,
         ErrorKind::Unavailable,
         ErrorKind::OutcomeUnknown,
+        ErrorKind::Closed,
         ErrorKind::CorruptData,
         ErrorKind::Internal,
     ];
@@ -118,6 +124,7 @@ impl ErrorKind {
             ErrorKind::ReservationExpired => "reservation_expired",
             ErrorKind::Unavailable => "unavailable",
             ErrorKind::OutcomeUnknown => "outcome_unknown",
+            ErrorKind::Closed => "closed",
             ErrorKind::CorruptData => "corrupt_data",
             ErrorKind::Internal => "internal",
         }
@@ -131,6 +138,7 @@ impl ErrorKind {
             | ErrorKind::NotEnoughCodes
             | ErrorKind::ReservationMismatch
             | ErrorKind::ReservationExpired
+            | ErrorKind::Closed
             | ErrorKind::CorruptData
             | ErrorKind::Internal => false,
         }
@@ -157,6 +165,7 @@ impl Error {
             Error::ReservationExpired => ErrorKind::ReservationExpired,
             Error::Unavailable { .. } => ErrorKind::Unavailable,
             Error::OutcomeUnknown { .. } => ErrorKind::OutcomeUnknown,
+            Error::Closed => ErrorKind::Closed,
             Error::CorruptData { .. } => ErrorKind::CorruptData,
             Error::Internal { .. } => ErrorKind::Internal,
         }

@@ -97,6 +97,10 @@ pub(crate) enum State {
 }
 
 impl Ledger {
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     pub(crate) fn new(store: Store) -> Self {
         let (entering, granting) = (store.clone(), store.clone());
         Ledger {

@@ -2,7 +2,8 @@
 
 use std::time::SystemTime;
 
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use mongodb::Cursor;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::{Hint, ReadConcern};
 
@@ -142,10 +143,13 @@ pub(crate) fn export(
             .await
             .map_err(failed)
     };
-    futures_util::stream::once(cursor)
-        .map_ok(move |cursor| cursor.map_err(failed))
-        .try_flatten()
-        .map(move |document| document::read(&document?, ttl))
+    let documents = move |cursor: Cursor<Document>| {
+        stream::try_unfold(cursor, move |mut cursor| async move {
+            let next = cursor.try_next().within(LONG).await.map_err(failed)?;
+            Ok(next.map(|document| (document, cursor)))
+        })
+    };
+    stream::once(cursor).map_ok(documents).try_flatten().map(move |document| document::read(&document?, ttl))
 }
 
 /// What became of a reservation.

@@ -50,7 +50,7 @@ pub struct Options {
     /// for about 12 seconds in a failover.
     pub patience: Duration,
     /// How often at most to look for codes that dead attempts under callers' ids have left behind: 10 seconds
-    /// unless set.
+    /// unless set; at least 10 milliseconds.
     pub sweep_interval: Duration,
 }
 
@@ -76,6 +76,9 @@ impl Options {
         }
         if self.patience < Duration::from_secs(5) {
             return Err(Error::invalid("patience", "must be at least 5 seconds"));
+        }
+        if self.sweep_interval < Duration::from_millis(10) {
+            return Err(Error::invalid("sweepInterval", "must be at least 10 milliseconds"));
         }
         if self.collection.is_empty() || self.collection.contains(['$', '\0']) {
             return Err(Error::invalid("collection", "must be the name of a collection"));

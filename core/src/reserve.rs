@@ -12,7 +12,6 @@ use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::ledger::Wish;
 use crate::mutant::{Mutant, is};
 use crate::store::Store;
-use crate::task::to_the_end;
 
 /// The most codes that one reserve can ask for.
 pub const MAX_RESERVE: u32 = 100_000;
@@ -83,8 +82,8 @@ pub(crate) async fn reserve(means: Means<'_>, wish: Reserve) -> Result<Reservati
     let since = match claim.since {
         Some(since) => since,
         None => {
-            let store = store.clone();
-            to_the_end(async move { store.server_time().await }).await?
+            let (tasks, store) = (&store.tasks, store.clone());
+            tasks.to_the_end(async move { store.server_time().await }).await?
         }
     };
     Ok(reservation(store, &pool, holder.id, claim.keep(), since, false))
@@ -117,8 +116,9 @@ pub(crate) async fn claim_all(
         if claim.codes.is_empty() {
             return Err(Error::NotEnoughCodes { wanted: count.into(), available: 0 });
         }
+        let tasks = &store.tasks;
         let (store, pool, holder) = (store.clone(), pool.clone(), holder.clone());
-        to_the_end(async move {
+        let give_back = async move {
             let given_back = claim::give_back(&store, &holder, store.patience).await;
             // From here on the caller is told what may be held, and nobody else gives it back.
             claim.keep();
@@ -132,8 +132,8 @@ pub(crate) async fn claim_all(
             }
             // Two callers that each got a part of the last codes both end here, though one could have them all.
             enough(&store, &pool, count).await
-        })
-        .await?;
+        };
+        tasks.to_the_end(give_back).await?;
     }
     Err(Error::unavailable("other callers keep taking the last codes: try again"))
 }
@@ -144,8 +144,8 @@ async fn must_be_enough(store: &Store, claims: &Claims, pool: &Pool, count: u32)
     if claims.ahead(pool) >= count as usize {
         return Ok(());
     }
-    let (store, pool) = (store.clone(), pool.clone());
-    to_the_end(async move { enough(&store, &pool, count).await }).await
+    let (tasks, store, pool) = (&store.tasks, store.clone(), pool.clone());
+    tasks.to_the_end(async move { enough(&store, &pool, count).await }).await
 }
 
 async fn enough(store: &Store, pool: &Pool, count: u32) -> Result<()> {

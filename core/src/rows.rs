@@ -23,6 +23,7 @@ pub struct Rows(Source);
 
 enum Source {
     Codes(Box<dyn Iterator<Item = Row> + Send>),
+    Lists { lists: BoxStream<'static, io::Result<Vec<String>>>, read: u64 },
     Csv { chunks: BoxStream<'static, io::Result<Bytes>>, chunk: Bytes, splitter: Box<Splitter>, end: End },
 }
 
@@ -51,6 +52,14 @@ impl Rows {
         Rows(Source::Codes(Box::new(rows)))
     }
 
+    /// Rows from lists of codes that arrive one after another; each list is held in memory.
+    pub fn lists<S>(lists: S) -> Self
+    where
+        S: Stream<Item = io::Result<Vec<String>>> + Send + 'static,
+    {
+        Rows(Source::Lists { lists: lists.boxed(), read: 0 })
+    }
+
     /// Rows from the pieces of a CSV file.
     ///
     /// Only the first column counts; the delimiter is a comma, quotes are as in RFC 4180, lines end with LF
@@ -69,6 +78,18 @@ impl Rows {
     pub(crate) async fn next_batch(&mut self, size: usize) -> io::Result<Vec<Row>> {
         match &mut self.0 {
             Source::Codes(rows) => Ok(rows.by_ref().take(size).collect()),
+            Source::Lists { lists, read } => {
+                while let Some(list) = lists.next().await {
+                    let first = *read + 1;
+                    let list = list?;
+                    *read += list.len() as u64;
+                    if !list.is_empty() {
+                        let row = |(text, number)| Row { number, code: Code::parse(text) };
+                        return Ok(list.into_iter().zip(first..).map(row).collect());
+                    }
+                }
+                Ok(Vec::new())
+            }
             Source::Csv { chunks, chunk, splitter, end } => {
                 let mut batch = Vec::new();
                 while batch.len() < size && matches!(end, End::NotYet) {

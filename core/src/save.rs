@@ -54,6 +54,7 @@ pub(crate) async fn save(
     campaign: &CampaignId,
     code_type: &CodeType,
     mut rows: Rows,
+    mut progress: impl FnMut(&SaveReport),
 ) -> Result<SaveReport> {
     let mut report = SaveReport::default();
     let mut running = JoinSet::new();
@@ -82,6 +83,7 @@ pub(crate) async fn save(
             // The first one alone: it tells what the file is like.
             if running.len() == IN_FLIGHT || (known.is_none() && !running.is_empty()) {
                 known = report.add(running.join_next().await)?;
+                progress(&report);
             }
             let known = known.unwrap_or(false);
             running.spawn(save_batch(store.clone(), campaign.clone(), code_type.clone(), codes, known));
@@ -93,7 +95,10 @@ pub(crate) async fn save(
         // What a batch failed of matters more: then what came before is not saved.
         outcome = report.add(Some(done)).and(outcome);
     }
-    outcome.map(|()| report)
+    outcome.map(|()| {
+        progress(&report);
+        report
+    })
 }
 
 impl SaveReport {

@@ -19,7 +19,7 @@ use crate::settle::SettleReport;
 use crate::status::StoredCode;
 use crate::store::Store;
 use crate::sweep::sweep_now_and_then;
-use crate::task::to_the_end;
+use crate::task::SHORT;
 use crate::{indexes, lookup, reserve, save, settle};
 
 /// The service on one collection of codes. Cheap to clone; every clone shares the connections.
@@ -42,7 +42,7 @@ impl CodeService {
     pub async fn connect(options: Options) -> Result<Self> {
         let store = Store::open(&options).await?;
         let ledger = Arc::new(Ledger::new(store.clone()));
-        tokio::spawn(sweep_now_and_then(store.clone(), Arc::downgrade(&ledger), options.sweep_interval));
+        tokio::spawn(sweep_now_and_then(Arc::downgrade(&ledger), options.sweep_interval));
         Ok(CodeService { claims: Arc::new(Claims::new(store.clone())), ledger, store })
     }
 
@@ -66,8 +66,23 @@ impl CodeService {
     /// `unavailable` if the database or the source of the rows fails: batches before that are saved; save the
     /// same rows again.
     pub async fn save(&self, campaign: &CampaignId, code_type: &CodeType, rows: Rows) -> Result<SaveReport> {
+        self.save_with_progress(campaign, code_type, rows, |_| ()).await
+    }
+
+    /// Saves codes, and tells how far it has come after every few thousand: the rows that were read, and what of
+    /// them is saved.
+    ///
+    /// # Errors
+    /// As [`save`](Self::save).
+    pub async fn save_with_progress(
+        &self,
+        campaign: &CampaignId,
+        code_type: &CodeType,
+        rows: Rows,
+        progress: impl FnMut(&SaveReport) + Send + 'static,
+    ) -> Result<SaveReport> {
         let (store, campaign, code_type) = (self.store.clone(), campaign.clone(), code_type.clone());
-        to_the_end(async move { save::save(&store, &campaign, &code_type, rows).await }).await
+        self.to_the_end(async move { save::save(&store, &campaign, &code_type, rows, progress).await }).await
     }
 
     /// Reserves codes under one id.
@@ -105,7 +120,15 @@ impl CodeService {
         }
         // Under the caller's own id the codes are theirs to ask for, whether or not they still wait.
         let service = self.clone();
-        to_the_end(async move { reserve::reserve(service.means(), wish).await }).await
+        self.to_the_end(async move { reserve::reserve(service.means(), wish).await }).await
+    }
+
+    fn to_the_end<T, W>(&self, work: W) -> impl Future<Output = Result<T>> + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = Result<T>> + Send + 'static,
+    {
+        self.store.tasks.to_the_end(work)
     }
 
     fn means(&self) -> Means<'_> {
@@ -138,7 +161,7 @@ impl CodeService {
     /// `unavailable` if the database does not answer: ask again.
     pub async fn recover(&self, id: &ReserveId) -> Result<Option<ReservationState>> {
         let (store, ledger, id) = (self.store.clone(), self.ledger.clone(), id.clone());
-        to_the_end(async move { lookup::recover(&store, &ledger, &id).await }).await
+        self.to_the_end(async move { lookup::recover(&store, &ledger, &id).await }).await
     }
 
     /// Assigns codes for good, whether they are reserved or available.
@@ -157,7 +180,7 @@ impl CodeService {
         reserve_id: Option<&ReserveId>,
     ) -> Result<SettleReport> {
         let (store, campaign, id) = (self.store.clone(), campaign.clone(), reserve_id.cloned());
-        to_the_end(async move { settle::assign(&store, &campaign, codes, id.as_ref()).await }).await
+        self.to_the_end(async move { settle::assign(&store, &campaign, codes, id.as_ref()).await }).await
     }
 
     /// Releases reserved codes into the pool.
@@ -175,7 +198,7 @@ impl CodeService {
         reserve_id: Option<&ReserveId>,
     ) -> Result<SettleReport> {
         let (store, campaign, id) = (self.store.clone(), campaign.clone(), reserve_id.cloned());
-        to_the_end(async move { settle::release(&store, &campaign, codes, id.as_ref()).await }).await
+        self.to_the_end(async move { settle::release(&store, &campaign, codes, id.as_ref()).await }).await
     }
 
     /// Counts the codes of one type by status.
@@ -185,7 +208,7 @@ impl CodeService {
     pub async fn count(&self, campaign: &CampaignId, code_type: &CodeType) -> Result<Counts> {
         let (store, pool) =
             (self.store.clone(), Pool { campaign: campaign.clone(), code_type: code_type.clone() });
-        to_the_end(async move { lookup::count(&store, &pool).await }).await
+        self.to_the_end(async move { lookup::count(&store, &pool).await }).await
     }
 
     /// Looks one code up; None if the campaign does not have it.
@@ -194,7 +217,7 @@ impl CodeService {
     /// `unavailable` if the database does not answer.
     pub async fn find(&self, campaign: &CampaignId, code: &Code) -> Result<Option<StoredCode>> {
         let (store, campaign, code) = (self.store.clone(), campaign.clone(), code.clone());
-        to_the_end(async move { lookup::find(&store, &campaign, &code).await }).await
+        self.to_the_end(async move { lookup::find(&store, &campaign, &code).await }).await
     }
 
     /// Looks a reservation up; None if no code was reserved under the id, or none is left. An attempt that is at
@@ -204,7 +227,7 @@ impl CodeService {
     /// `unavailable` if the database does not answer.
     pub async fn reservation(&self, id: &ReserveId) -> Result<Option<ReservationState>> {
         let (store, id) = (self.store.clone(), id.clone());
-        to_the_end(async move { lookup::reservation(&store, &id).await }).await
+        self.to_the_end(async move { lookup::reservation(&store, &id).await }).await
     }
 
     /// Streams the codes of a campaign in the order of their bytes.
@@ -246,7 +269,7 @@ impl CodeService {
     /// `internal`, with the command that mends it, if an index of the same keys has other properties.
     pub async fn ensure_indexes(&self) -> Result<()> {
         let store = self.store.clone();
-        to_the_end(async move { indexes::ensure(&store).await }).await
+        self.to_the_end(async move { indexes::ensure(&store).await }).await
     }
 
     /// Says what is wrong with the indexes: nothing, if the list is empty.
@@ -255,6 +278,18 @@ impl CodeService {
     /// `unavailable` if the database does not answer.
     pub async fn verify_indexes(&self) -> Result<Vec<IndexProblem>> {
         let store = self.store.clone();
-        to_the_end(async move { indexes::verify(&store).await }).await
+        self.to_the_end(async move { indexes::verify(&store).await }).await
+    }
+
+    /// Lets what is under way end, for as long as a call waits for the database, and closes the connections. That is
+    /// also what dropped calls have left: codes that they give back. Calls on this service and its clones that begin
+    /// later are answered `closed`. Closing twice changes nothing.
+    ///
+    /// A service that is dropped with all its clones closes its connections, too, a little later.
+    pub async fn close(&self) {
+        let _ = tokio::time::timeout(self.store.patience, self.store.tasks.ended()).await;
+        let shutdown = self.store.database.client().clone().shutdown().immediate(true);
+        // The driver takes leave of the server first, and waits for ever for one that is silent.
+        let _ = tokio::time::timeout(SHORT, shutdown).await;
     }
 }

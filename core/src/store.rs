@@ -10,7 +10,7 @@ use mongodb::{Client, Collection, Database};
 
 use crate::error::{Error, Result};
 use crate::options::{Options, hosts};
-use crate::task::{LONG, SHORT, Within};
+use crate::task::{LONG, SHORT, Tasks, Within};
 
 /// Sooner no other member can have been elected.
 const SLOW: Duration = Duration::from_secs(1);
@@ -28,6 +28,8 @@ pub(crate) struct Store {
     pub(crate) ttl: Duration,
     /// For how long a call waits while the database does not answer.
     pub(crate) patience: Duration,
+    /// What is under way.
+    pub(crate) tasks: Tasks,
     pub(crate) database: Database,
 }
 
@@ -50,6 +52,7 @@ impl Store {
                 .collection_with_options(&format!("{}.reservations", options.collection), on_primary),
             ttl: options.reservation_ttl,
             patience: options.patience,
+            tasks: Tasks::default(),
             database,
         };
         let hello = store.hello().within(LONG).await.map_err(|error| at_connect(error, &hosts))?;
@@ -223,11 +226,12 @@ fn reasons(message: &str) -> String {
 /// A driver's error in our words. `doing` says what failed: "counting codes".
 pub(crate) fn database_error(doing: &str, error: DriverError) -> Error {
     let source = cause(&error);
-    if passing(&error) {
+    if matches!(*error.kind, DriverErrorKind::Shutdown) {
+        Error::Closed
+    } else if passing(&error) {
         Error::Unavailable { reason: "the database does not answer".to_owned(), source }
     } else if matches!(error.kind.as_ref(), DriverErrorKind::Command(command) if command.code == BAD_VALUE) {
-        let reason =
-            format!("the database refused {doing}: verify_indexes tells whether an index is missing");
+        let reason = format!("the database refused {doing}: an index may be missing, verify the indexes");
         Error::Internal { reason, source }
     } else {
         Error::Internal { reason: format!("the database failed while {doing}"), source }
@@ -295,5 +299,6 @@ pub(crate) fn never_sent(error: &DriverError) -> bool {
         DriverErrorKind::ServerSelection { .. }
             | DriverErrorKind::DnsResolve { .. }
             | DriverErrorKind::Authentication { .. }
+            | DriverErrorKind::Shutdown
     )
 }

@@ -16,19 +16,21 @@ use crate::ledger::{Entry, Ledger, SWEEP, State};
 use crate::store::Store;
 
 /// Sweeps for as long as the ledger is in use.
-pub(crate) async fn sweep_now_and_then(store: Store, ledger: Weak<Ledger>, every: Duration) {
+///
+/// Between two sweeps it holds nothing: a service that is dropped closes its connections then.
+pub(crate) async fn sweep_now_and_then(ledger: Weak<Ledger>, every: Duration) {
     loop {
         // Not all processes at the same time.
         let part = rand::rng().random_range(0.5..1.0);
         tokio::time::sleep(every.mul_f64(part)).await;
         let Some(ledger) = ledger.upgrade() else { return };
         // Whatever fails is found again the next time.
-        if let Err(error) = sweep(&store, &ledger).await {
+        if let Err(error) = sweep(ledger.store(), &ledger).await {
             let kind = error.kind().as_str();
-            if error.kind() == ErrorKind::Unavailable {
-                tracing::debug!(kind, "what dead attempts have left was not swept");
-            } else {
-                tracing::warn!(kind, "what dead attempts have left cannot be swept: {error}");
+            match error.kind() {
+                ErrorKind::Closed => return,
+                ErrorKind::Unavailable => tracing::debug!(kind, "what dead attempts have left was not swept"),
+                _ => tracing::warn!(kind, "what dead attempts have left cannot be swept: {error}"),
             }
         }
     }

@@ -5,24 +5,45 @@ use std::io;
 use std::time::{Duration, Instant};
 
 use mongodb::error::Error as DriverError;
+use tokio_util::task::TaskTracker;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tracing::Instrument;
 
 use crate::error::{Error, ErrorKind, Result as Outcome};
 
-/// Runs `work` in a task of its own: a caller that goes away must not stop a command half way, which the
-/// driver does not bear. It begins at once, so that a caller's future need not hold it.
-pub(crate) fn to_the_end<T: Send + 'static>(
-    work: impl Future<Output = Outcome<T>> + Send + 'static,
-) -> impl Future<Output = Outcome<T>> {
-    let panicked = || Error::Internal { reason: "the operation panicked".to_owned(), source: None };
-    let task = tokio::spawn(work.in_current_span());
-    async move { task.await.unwrap_or_else(|_| Err(panicked())) }
-}
+/// The work of a service that is under way, whether or not somebody waits for it.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Tasks(TaskTracker);
 
-/// The same for work whose outcome nobody waits for. Does nothing when the runtime is gone.
-pub(crate) fn in_the_background(work: impl Future<Output = ()> + Send + 'static) {
-    if let Ok(runtime) = tokio::runtime::Handle::try_current() {
-        runtime.spawn(work.in_current_span());
+impl Tasks {
+    /// Runs `work` in a task of its own: a caller that goes away must not stop a command half way, which the
+    /// driver does not bear. It begins at once, so that a caller's future need not hold it.
+    pub(crate) fn to_the_end<T, W>(&self, work: W) -> impl Future<Output = Outcome<T>> + use<T, W>
+    where
+        T: Send + 'static,
+        W: Future<Output = Outcome<T>> + Send + 'static,
+    {
+        let panicked = || Error::Internal { reason: "the operation panicked".to_owned(), source: None };
+        let task = self.0.spawn(work.in_current_span());
+        async move { task.await.unwrap_or_else(|_| Err(panicked())) }
+    }
+
+    /// The same for work whose outcome nobody waits for. Does nothing when the runtime is gone.
+    pub(crate) fn in_the_background(&self, work: impl Future<Output = ()> + Send + 'static) {
+        if let Ok(runtime) = tokio::runtime::Handle::try_current() {
+            self.0.spawn_on(work.in_current_span(), &runtime);
+        }
+    }
+
+    /// Something that counts as work while it is held.
+    pub(crate) fn token(&self) -> TaskTrackerToken {
+        self.0.token()
+    }
+
+    /// Waits until all of it has ended.
+    pub(crate) async fn ended(&self) {
+        self.0.close();
+        self.0.wait().await;
     }
 }
 

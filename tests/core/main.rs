@@ -17,4 +17,5 @@ mod save;
 mod secrets;
 mod settle;
 mod support;
+mod vectors;
 mod words;

@@ -11,6 +11,7 @@ use mongodb::bson::DateTime;
 use mongodb::error::Error as DriverError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio_util::task::task_tracker::TaskTrackerToken;
 
 use super::batch::{self, Failure, Share};
 use super::window::{Answer, Source};
@@ -41,6 +42,8 @@ pub(super) struct Demand {
     pub(super) holder: Holder,
     pub(super) want: usize,
     pub(super) reply: oneshot::Sender<Claim>,
+    /// Whoever closes waits for it, also when its caller has gone.
+    pub(super) _busy: TaskTrackerToken,
 }
 
 /// A demand that is being served.

@@ -86,6 +86,12 @@ impl From<Error> for ApiError {
                 error.retry_after = true;
                 error.with("reserveId", reserve_id.as_str())
             }
+            // A call that comes while the host stops; the next host answers.
+            Error::Closed => {
+                let mut error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, payload, message);
+                error.retry_after = true;
+                error
+            }
             Error::CorruptData { .. } | Error::Internal { .. } => {
                 tracing::error!(cause, "{message}");
                 ApiError::internal()

@@ -1,0 +1,173 @@
+'use strict';
+
+// Only what JSON would not carry to the addon as it is: the rules of a text or a number are the core's.
+
+const { invalid } = require('./error');
+
+/** What the methods take, by name; ? can be left out. */
+const TAKES = {
+  save: { campaignId: 'text', type: 'text', codes: 'anything', progress: 'callback?', signal: 'signal?' },
+  reserve: {
+    campaignId: 'text',
+    type: 'text',
+    count: 'number',
+    partial: 'flag?',
+    reserveId: 'text?',
+    signal: 'signal?',
+  },
+  recover: { reserveId: 'text', signal: 'signal?' },
+  reservation: { reserveId: 'text', signal: 'signal?' },
+  assign: { campaignId: 'text', codes: 'texts', reserveId: 'text?', signal: 'signal?' },
+  release: { campaignId: 'text', codes: 'texts', reserveId: 'text?', signal: 'signal?' },
+  count: { campaignId: 'text', type: 'text', signal: 'signal?' },
+  find: { campaignId: 'text', code: 'text', signal: 'signal?' },
+  export: { campaignId: 'text', type: 'text?', status: 'text?', after: 'text?', signal: 'signal?' },
+  ensureIndexes: { signal: 'signal?' },
+  verifyIndexes: { signal: 'signal?' },
+};
+
+/** Longer than any text may be that is no connection string: the core refuses it, whatever follows. */
+const LONG = 1000;
+/** Few texts have any, and this is the faster look. */
+const SURROGATE = /[\ud800-\udfff]/;
+/** A surrogate without its partner: a string, but no text. */
+const TORN = /\p{Surrogate}/u;
+const MOST = 0xffffffff;
+
+function isTorn(text) {
+  return SURROGATE.test(text) && TORN.test(text);
+}
+
+const kinds = {
+  text(name, value) {
+    if (typeof value !== 'string') {
+      throw invalid(name, 'must be a string');
+    }
+    const text = value.length > LONG ? 'x'.repeat(LONG) : value;
+    if (isTorn(text)) {
+      throw invalid(name, 'must be valid Unicode');
+    }
+    return text;
+  },
+
+  /** A text of any length. */
+  line(name, value) {
+    kinds.text(name, value);
+    if (isTorn(value)) {
+      throw invalid(name, 'must be valid Unicode');
+    }
+    return value;
+  },
+
+  number(name, value) {
+    if (typeof value !== 'number' || !Number.isInteger(value) || value < 0 || value > MOST) {
+      throw invalid(name, 'must be a whole number');
+    }
+    return value;
+  },
+
+  /** Milliseconds: longer than a number of the core. */
+  time(name, value) {
+    if (!Number.isSafeInteger(value) || value < 0) {
+      throw invalid(name, 'must be a whole number of milliseconds');
+    }
+    return value;
+  },
+
+  flag(name, value) {
+    if (typeof value !== 'boolean') {
+      throw invalid(name, 'must be true or false');
+    }
+    return value;
+  },
+
+  texts(name, value) {
+    if (!Array.isArray(value)) {
+      throw invalid(name, 'must be an array of strings');
+    }
+    // A copy, of what was checked; made one by one, because an array may have billions of holes.
+    const copy = [];
+    for (let place = 0; place < value.length; place += 1) {
+      const text = value[place];
+      const fits = typeof text === 'string' && text.length <= LONG && !isTorn(text);
+      copy.push(fits ? text : kinds.text(`${name}[${place}]`, text));
+    }
+    return copy;
+  },
+
+  callback(name, value) {
+    if (typeof value !== 'function') {
+      throw invalid(name, 'must be a function');
+    }
+    return value;
+  },
+
+  signal(name, value) {
+    const listens = (method) => typeof value[method] === 'function';
+    if (typeof value !== 'object' || !listens('addEventListener') || !listens('removeEventListener')) {
+      throw invalid(name, 'must be an AbortSignal');
+    }
+    return value;
+  },
+
+  object(name, value) {
+    if (typeof value !== 'object' || Array.isArray(value)) {
+      throw invalid(name, 'must be an object');
+    }
+    return value;
+  },
+
+  anything(name, value) {
+    return value;
+  },
+};
+
+/** What `checked` goes by, of names and kinds. */
+function rules(takes) {
+  const known = new Map();
+  for (const name of Object.keys(takes)) {
+    const kind = takes[name];
+    known.set(name, { check: kinds[kind.replace('?', '')], optional: kind.endsWith('?') });
+  }
+  return known;
+}
+
+/**
+ * Checks the one argument of a method against the names it knows; those that end with ? can be left out.
+ * A name that it does not know is refused: misspelt, a reserveId would be no error but a second reservation.
+ */
+function checked(method, given, known, prefix = '') {
+  if (typeof given !== 'object' || given === null || Array.isArray(given)) {
+    throw invalid('arguments', `${method} takes one object`);
+  }
+  const found = {};
+  // What is there is found faster than what is not, so first only that.
+  const own = Object.keys(given);
+  for (const name of own) {
+    const rule = known.get(name);
+    const value = given[name];
+    if (rule !== undefined && value !== undefined && value !== null) {
+      found[name] = rule.check(prefix + name, value);
+    }
+  }
+  const isPlain = Object.getPrototypeOf(given) === Object.prototype;
+  for (const [name, { check, optional }] of known) {
+    if (!(isPlain && optional) && found[name] === undefined) {
+      const value = given[name];
+      if (value !== undefined && value !== null) {
+        // Of its class.
+        found[name] = check(prefix + name, value);
+      } else if (!optional) {
+        throw invalid(prefix + name, 'is missing');
+      }
+    }
+  }
+  for (const name of own) {
+    if (!known.has(name)) {
+      throw invalid(prefix + name, `is no argument of ${method}`);
+    }
+  }
+  return found;
+}
+
+module.exports = { TAKES, checked, rules, text: kinds.text };
