@@ -6,7 +6,11 @@
 # Where cargo puts what it builds.
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 
-.PHONY: help run demo test chaos mutants model bench bench-readme lint doc audit package tools bench-tools
+# In target folders of their own, so that a part of the workspace may be built.
+CROSS := $(abspath $(TARGET))/tools/cross
+ZIGBUILD = PYTHONPATH=$(CROSS) $(CROSS)/bin/cargo-zigbuild zigbuild --release --package code-service-node
+
+.PHONY: help run demo test chaos mutants model node node-test bench bench-readme lint doc audit package tools bench-tools
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -36,9 +40,25 @@ mutants: tools ## chaos on a core that makes known mistakes: it must find each
 model: ## the protocol's model with more mishaps at once than make test has time for; takes gigabytes
 	cargo test --workspace --lib -- --ignored --nocapture
 
+# The glibc is that of the oldest distributions that are still in use.
+node: ## the Node.js package and its addons for x86-64 Linux, glibc 2.17 and musl, in target/npm
+	@.ci/cross $(TARGET)
+	$(ZIGBUILD) --target x86_64-unknown-linux-gnu.2.17
+	RUSTFLAGS="-C target-feature=-crt-static" $(ZIGBUILD) --target x86_64-unknown-linux-musl
+	rm -rf $(TARGET)/npm
+	node bindings-node/pack.js $(TARGET)/npm \
+	    linux-x64-gnu=$(TARGET)/x86_64-unknown-linux-gnu/release/libcode_service_node.so \
+	    linux-x64-musl=$(TARGET)/x86_64-unknown-linux-musl/release/libcode_service_node.so
+	cd $(TARGET)/npm && for package in */; do npm pack --silent ./$$package || exit 1; done
+	# For those who require this folder, as examples/node does.
+	cp $(TARGET)/npm/code-service-*/*.node bindings-node
+
+node-test: node ## those packages, installed by npm and run: on glibc with Node.js 12 to 26, on musl with one
+	cargo test --workspace --test node -- --ignored packages::
+
 bench: bench-tools ## speed beside what is replaced, as ratios; LINE=import runs one line; needs Node.js and time
 	npm ci --silent --prefix tests/bench/old
-	cargo build --release --workspace --bin bench
+	cargo build --release --workspace
 	$(TARGET)/release/bench $(LINE)
 
 bench-readme: ## puts what make bench has measured into the README

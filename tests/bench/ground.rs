@@ -10,7 +10,7 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
 use mongodb::{Collection, Database};
 
-use crate::worker::{CAMPAIGN, Report, TYPE, Until, Work, Worker, repeat};
+use crate::worker::{CAMPAIGN, Face, Report, TYPE, Until, Work, Worker, repeat};
 
 /// Rows of one `insert_many`, and how many run at once.
 const ROWS_PER_INSERT: usize = 10_000;
@@ -81,7 +81,12 @@ impl Ground {
     /// # Panics
     /// If the database does not hold as many codes more as they say that they got.
     pub(crate) async fn ours(&self, processes: usize, work: &Work) -> Vec<Report> {
-        let workers = (0..processes).map(|_| Worker::prepare(&self.uri, work)).collect();
+        self.through(Face::Core, processes, work).await
+    }
+
+    /// The same through any face.
+    pub(crate) async fn through(&self, face: Face, processes: usize, work: &Work) -> Vec<Report> {
+        let workers = (0..processes).map(|_| Worker::prepare(face, &self.uri, work)).collect();
         let before = self.held().await;
         self.settle().await;
         let reports = tokio::task::block_in_place(|| Worker::run(workers));

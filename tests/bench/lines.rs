@@ -1,5 +1,6 @@
 //! The lines of the table: what is measured beside what, and the ratio that must be reached.
 
+mod node;
 mod reserving;
 mod saving;
 
@@ -20,7 +21,7 @@ const PLENTY: usize = 150_000;
 const MILLION: usize = 1_000_000;
 
 /// The names, as `make bench LINE=…` takes them.
-pub(crate) const LINES: [&str; 16] = [
+pub(crate) const LINES: [&str; 17] = [
     "burst",
     "own-ids",
     "old",
@@ -36,6 +37,7 @@ pub(crate) const LINES: [&str; 16] = [
     "import",
     "count",
     "peers",
+    "node",
     "curve",
 ];
 
@@ -145,6 +147,7 @@ impl Bench {
             "import" => self.import().await,
             "count" => self.count().await,
             "peers" => self.peers().await,
+            "node" => self.node().await,
             "curve" => {
                 self.measure_curve().await;
                 Vec::new()

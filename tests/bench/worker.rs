@@ -4,12 +4,14 @@
 //! begin together, and answers with a [`Report`].
 
 use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use code_service::{CampaignId, CodeService, CodeType, Error, Options, Reserve, ReserveId, Rows};
+use code_service_tests::{addon, binary};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
 
@@ -29,6 +31,8 @@ pub(crate) enum Work {
     Import { file: String },
     /// Counts the pool.
     Count,
+    /// Reserves, replays, shows, assigns and releases so many codes at once. Of the addon alone.
+    Lists { count: u32 },
 }
 
 /// When a worker ends.
@@ -49,11 +53,46 @@ pub(crate) struct Report {
     pub(crate) p99: u32,
     /// The most memory that it took over what it had when it was connected and idle, in MiB.
     pub(crate) memory: f64,
+    /// For how many milliseconds its event loop was held up at the most, if it has one.
+    #[serde(default)]
+    pub(crate) blocked: f64,
 }
 
 impl Report {
     pub(crate) fn rate(&self) -> f64 {
         self.done as f64 / self.seconds
+    }
+}
+
+/// Through which face a worker uses the core.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Face {
+    Core,
+    /// The addon, in the Node.js that is installed.
+    Node,
+}
+
+impl Face {
+    fn command(self) -> Command {
+        match self {
+            Face::Core => {
+                let mut command = Command::new(std::env::current_exe().expect("this program has a path"));
+                command.arg("worker");
+                command
+            }
+            Face::Node => {
+                static MODULES: LazyLock<PathBuf> = LazyLock::new(|| {
+                    let target = binary::target_folder().expect("this program lies in it");
+                    let modules = target.join("bench/node_modules");
+                    addon::install(&modules);
+                    modules
+                });
+                let mut command = Command::new("node");
+                command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/node/worker.js"));
+                command.env("NODE_PATH", &*MODULES);
+                command
+            }
+        }
     }
 }
 
@@ -64,11 +103,11 @@ pub(crate) struct Worker {
 }
 
 impl Worker {
-    pub(crate) fn prepare(uri: &str, work: &Work) -> Worker {
-        let program = std::env::current_exe().expect("this program has a path");
+    pub(crate) fn prepare(face: Face, uri: &str, work: &Work) -> Worker {
         let work = serde_json::to_string(work).expect("plain data");
-        let mut child = Command::new(program)
-            .args(["worker", uri, &work])
+        let mut child = face
+            .command()
+            .args([uri, &work])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -174,6 +213,7 @@ async fn measure(service: CodeService, work: Work) -> Report {
             service.count(&campaign, &kind_of_code()).await.expect("counted");
             one(1, start.elapsed())
         }
+        Work::Lists { .. } => panic!("that is the addon's"),
     }
 }
 
@@ -183,7 +223,7 @@ fn kind_of_code() -> CodeType {
 
 fn one(done: u64, took: Duration) -> Report {
     let micros = u32::try_from(took.as_micros()).unwrap_or(u32::MAX);
-    Report { done, seconds: took.as_secs_f64(), p50: micros, p99: micros, memory: 0.0 }
+    Report { done, seconds: took.as_secs_f64(), p50: micros, p99: micros, memory: 0.0, blocked: 0.0 }
 }
 
 /// Calls again and again with so many callers. A call is told its number, and says how many codes it got.
@@ -228,7 +268,7 @@ where
     let seconds = start.elapsed().as_secs_f64();
     took.sort_unstable();
     let quantile = |part: f64| took.get((took.len() as f64 * part) as usize).copied().unwrap_or(0);
-    Report { done, seconds, p50: quantile(0.5), p99: quantile(0.99), memory: 0.0 }
+    Report { done, seconds, p50: quantile(0.5), p99: quantile(0.99), memory: 0.0, blocked: 0.0 }
 }
 
 /// A figure of this process's memory, in MiB.

@@ -143,16 +143,18 @@ fn every_module_opens_with_what_it_is_for() {
 
 #[test]
 fn every_link_of_the_pages_leads_to_a_file_and_a_heading_in_it() {
-    for page in ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md"] {
+    for page in files().into_iter().filter(|file| file.ends_with(".md")) {
+        let folder = page.rsplit_once('/').map_or(String::new(), |(folder, _)| format!("{folder}/"));
         for target in
-            read(page).split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned))
+            read(&page).split("](").skip(1).filter_map(|rest| rest.split(')').next().map(str::to_owned))
         {
             if target.starts_with("http") {
                 continue;
             }
             let (file, heading) = target.split_once('#').unwrap_or((&target, ""));
-            assert!(root().join(file).exists(), "{page} links to {target}");
-            let there = heading.is_empty() || headings(file).contains(&heading.to_owned());
+            let file = format!("{folder}{file}");
+            assert!(root().join(&file).exists(), "{page} links to {target}");
+            let there = heading.is_empty() || headings(&file).contains(&heading.to_owned());
             assert!(there, "{page} links to {target}, and {file} has no such heading");
         }
     }

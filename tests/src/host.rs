@@ -2,8 +2,8 @@
 //!
 //! The program is built once per test process, in the profile of the test itself; `CODE_SERVICE_HOST` may
 //! name a built one instead. A [`Host`] runs `code-service-host serve` on a port that the system picks, and
-//! learns it from the host's own log line: `"logger":"code_service_host::serve"`, `"message":"listening"`,
-//! `"port":N`. Like every process here it ends with the test process, however that ends.
+//! learns it from the host's own log line: `"message":"listening"`, `"port":N`. Like every process here it ends with
+//! the test process, however that ends.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::built;
 use crate::supervised::{Finished, Supervised, wait_until};
 
 /// Names the host program to run, instead of building it.
@@ -154,7 +155,7 @@ impl Builder {
         self
     }
 
-    /// Puts a command in front, such as `["faketime", "+1d"]`. It has to replace itself with the host.
+    /// Puts a command in front, such as `["nice"]`. It has to replace itself with the host.
     #[must_use]
     pub fn prefix<S: AsRef<OsStr>>(mut self, words: impl IntoIterator<Item = S>) -> Builder {
         self.prefix.extend(words.into_iter().map(|word| word.as_ref().into()));
@@ -251,7 +252,7 @@ fn port_of(process: &mut Supervised) -> Option<u16> {
 
 fn listening_port(line: &str) -> Option<u16> {
     let line: Value = serde_json::from_str(line).ok()?;
-    let is_it = line["message"] == "listening" && line["logger"] == "code_service_host::serve";
+    let is_it = line["message"] == "listening";
     is_it.then(|| line["port"].as_u64()?.try_into().ok())?
 }
 
@@ -267,36 +268,6 @@ fn clean_env(command: &mut Command) {
 /// The host program, found or built at first use.
 fn program() -> &'static Path {
     static PROGRAM: OnceLock<PathBuf> = OnceLock::new();
+    let build = || built::file_of("code-service-host");
     PROGRAM.get_or_init(|| std::env::var_os(VARIABLE).map_or_else(build, PathBuf::from))
-}
-
-fn build() -> PathBuf {
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    // The whole workspace, as every other call of cargo here: a part of it would be built with other features
-    // of the same dependencies.
-    command.args(["build", "--workspace", "--message-format=json-render-diagnostics"]);
-    command.current_dir(env!("CARGO_MANIFEST_DIR"));
-    // Cargo describes our own package to us in variables that build scripts of dependencies watch (ring's
-    // does): passing them on would build half of the workspace anew, here and again at the next `cargo`.
-    for (name, _) in std::env::vars_os() {
-        let of_our_package = [&b"CARGO_PKG_"[..], b"CARGO_MANIFEST_"];
-        if of_our_package.iter().any(|prefix| name.as_encoded_bytes().starts_with(prefix)) {
-            command.env_remove(name);
-        }
-    }
-    let ours = std::env::current_exe().expect("a running program has a path");
-    if ours.ancestors().any(|folder| folder.file_name().is_some_and(|name| name == "release")) {
-        command.arg("--release");
-    }
-    let output = command.output().expect("cargo can be run");
-    let said = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "the host cannot be built\n{said}");
-    let stdout = String::from_utf8_lossy(&output.stdout);
-    let executable = stdout.lines().find_map(|line| {
-        let message: Value = serde_json::from_str(line).ok()?;
-        let is_it = message["target"]["name"] == "code-service-host";
-        is_it.then(|| message["executable"].as_str().map(PathBuf::from))?
-    });
-    executable.expect("cargo tells where it put the host")
 }

@@ -31,7 +31,9 @@
 //!
 //! | module | for |
 //! |---|---|
+//! | [`addon`] | the Node.js addon, laid out as npm installs it |
 //! | [`binary`] | finding or downloading a mongod |
+//! | [`built`] | the host and the addon, built when they are first asked for |
 //! | [`clock`] | programs with a wrong clock |
 //! | [`mongod`] | servers and databases |
 //! | [`host`] | the HTTP host as a child process |
@@ -42,7 +44,9 @@
 //! | [`sample`] | random codes, and CSV files of them |
 //! | [`supervised`] | child processes that end with the test process |
 
+pub mod addon;
 pub mod binary;
+pub mod built;
 pub mod clock;
 pub mod host;
 pub mod keys;

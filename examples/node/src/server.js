@@ -1,0 +1,54 @@
+'use strict';
+
+const Koa = require('koa');
+const { CodeService } = require('code-service');
+
+const { codes } = require('./codes');
+const config = require('./config');
+const { envelope } = require('./envelope');
+const { routes } = require('./routes');
+
+function log(level, message, fields) {
+  const line = { '@timestamp': new Date().toISOString(), level, message, logger: 'server', ...fields };
+  process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+async function createIndexes() {
+  const service = await CodeService.connect({ uri: config.load().mongoUri });
+  await service.ensureIndexes();
+  await service.close();
+}
+
+async function serve() {
+  const settings = config.load();
+  const service = await CodeService.connect({ uri: settings.mongoUri });
+  const problems = await service.verifyIndexes();
+  if (problems.length > 0) {
+    throw new Error(problems.map(({ message }) => message).join('; '));
+  }
+
+  const app = new Koa();
+  app.on('error', (error) => log('error', error.message, { code: error.code, cause: error.cause }));
+  app.use(envelope);
+  const manager = codes(service);
+  for (const prefix of ['', '/v1']) {
+    const router = routes(settings, manager, prefix);
+    app.use(router.routes()).use(router.allowedMethods());
+  }
+
+  const server = app.listen(settings.port, () => log('info', 'listening', { port: server.address().port }));
+  const stop = () => {
+    log('info', 'stopping');
+    server.close(() => service.close().then(() => process.exit(0)));
+  };
+  process.once('SIGTERM', stop);
+  process.once('SIGINT', stop);
+}
+
+const commands = { serve, 'create-indexes': createIndexes };
+const [name = 'serve'] = process.argv.slice(2);
+
+(commands[name] || (() => Promise.reject(new Error(`no command ${name}: serve or create-indexes`))))().catch((error) => {
+  process.stderr.write(`code-service-example: ${error.message}\n`);
+  process.exit(1);
+});

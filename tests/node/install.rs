@@ -1,0 +1,71 @@
+//! The runtimes, and the package laid out as npm installs it.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::LazyLock;
+
+use code_service_tests::{addon, binary};
+
+use crate::succeeds;
+
+/// A runtime that the addon has to load on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Node {
+    /// 12.14.0: that of the deployed services.
+    V12,
+    V20,
+    /// The newest with long-term support.
+    V26,
+}
+
+impl Node {
+    /// This runtime.
+    pub(crate) fn bare(self) -> Command {
+        let folder = match self {
+            Node::V12 => "node-12",
+            Node::V20 => "node-20",
+            Node::V26 => "node-26",
+        };
+        Command::new(tests().join("node_modules").join(folder).join("bin/node"))
+    }
+
+    /// This runtime, which finds the package by its name wherever it runs.
+    pub(crate) fn command(self) -> Command {
+        let mut command = self.bare();
+        command.env("NODE_PATH", installed().parent().expect("node_modules"));
+        command
+    }
+}
+
+/// The repository.
+pub(crate) fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace")
+}
+
+/// This folder, with what `npm ci` puts into it.
+pub(crate) fn tests() -> &'static Path {
+    static TESTS: LazyLock<PathBuf> = LazyLock::new(|| {
+        let tests = root().join("tests/node");
+        let modified = |path: &str| tests.join(path).metadata().and_then(|file| file.modified()).ok();
+        // npm writes the hidden one when it is done.
+        if modified("node_modules/.package-lock.json") < modified("package-lock.json") {
+            succeeds(
+                Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(&tests),
+            );
+        }
+        tests
+    });
+    &TESTS
+}
+
+/// The folder of the package, beside that of this platform's addon.
+pub(crate) fn installed() -> &'static Path {
+    static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {
+        let target = binary::target_folder().expect("tests run in the target folder").join("tmp/node");
+        let _ = std::fs::remove_dir_all(&target);
+        let modules = target.join("node_modules");
+        addon::install(&modules);
+        modules.join("code-service")
+    });
+    &INSTALLED
+}
