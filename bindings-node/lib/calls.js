@@ -17,6 +17,11 @@ function abortError() {
   return error;
 }
 
+/** The answer of a call that the addon could not be told of. */
+function failed({ message }) {
+  return { thrown: new CodeServiceError({ code: 'internal', message: `the addon has failed: ${message}` }) };
+}
+
 /** The calls that are under way on one native service. */
 class Calls {
   constructor(Native) {
@@ -75,12 +80,19 @@ class Calls {
     const waiting = this.waiting.get(number);
     // Or it has ended before it began.
     if (waiting !== undefined) {
+      let line;
+      try {
+        line = `${number} ${method} ${JSON.stringify(args)}\n`;
+      } catch (error) {
+        this.finish(number, failed(error));
+        return;
+      }
       waiting.sent = true;
       if (this.batch.length === 0) {
         process.nextTick(this.flush);
       }
       this.batch.push(number);
-      this.lines += `${number} ${method} ${JSON.stringify(args)}\n`;
+      this.lines += line;
       // What belongs to a save follows at once.
       if (this.lines.length > BATCH || method === 'save') {
         this.flush();
@@ -99,9 +111,8 @@ class Calls {
     try {
       this.native.begin(lines);
     } catch (error) {
-      const message = `the addon has failed: ${error.message}`;
       for (const number of batch) {
-        this.finish(number, { thrown: new CodeServiceError({ code: 'internal', message }) });
+        this.finish(number, failed(error));
       }
     }
   }
