@@ -4,7 +4,7 @@
 //! border once, with a string that both sides read fast, costs less than to cross it for every property.
 //! Whatever ends between two turns of the event loop is answered by one call.
 //!
-//! No call waits here: all that waits does so on the threads of [`runtime`].
+//! No call waits here: all that waits does so on threads of the addon's own (`runtime.rs`).
 
 mod answers;
 mod calls;
