@@ -2,8 +2,8 @@
 //!
 //! The program is built once per test process, in the profile of the test itself; `CODE_SERVICE_HOST` may
 //! name a built one instead. A [`Host`] runs `code-service-host serve` on a port that the system picks, and
-//! learns it from the host's own log line: `"message":"listening"`, `"port":N`. Like every process here it ends with
-//! the test process, however that ends.
+//! learns it from the host's own log line: `"logger":"code_service_host::serve"`, `"message":"listening"`, `"port":N`.
+//! Like every process here it ends with the test process, however that ends.
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
@@ -252,7 +252,9 @@ fn port_of(process: &mut Supervised) -> Option<u16> {
 
 fn listening_port(line: &str) -> Option<u16> {
     let line: Value = serde_json::from_str(line).ok()?;
-    let is_it = line["message"] == "listening";
+    // The host's own, or that of examples/node.
+    let loggers = ["code_service_host::serve", "server"];
+    let is_it = line["message"] == "listening" && loggers.iter().any(|logger| line["logger"] == *logger);
     is_it.then(|| line["port"].as_u64()?.try_into().ok())?
 }
 
