@@ -2,7 +2,7 @@
 
 const { Native } = require('./lib/native');
 const { CodeServiceError, closed } = require('./lib/error');
-const { Calls, outcome } = require('./lib/calls');
+const { Calls, abortError, outcome } = require('./lib/calls');
 const { TAKES, checked, rules } = require('./lib/arguments');
 const { connection } = require('./lib/connection');
 const { dated } = require('./lib/dates');
@@ -28,50 +28,52 @@ class CodeService {
   }
 
   static async connect(options) {
-    const how = connection(options);
+    const { how, name } = connection(options);
     const calls = new Calls(Native);
     const connected = await calls.begin('connect', how).answer;
     if (connected.ok === undefined) {
       calls.drop();
     }
-    if (options.mongo && connected.error && connected.error.argument === 'uri') {
-      // The connection string is made of its parts, and was not given.
-      connected.error.argument = 'mongo';
-      connected.error.message = connected.error.message.replace(/^uri:/, 'mongo:');
+    if (connected.error && connected.error.argument === 'uri') {
+      connected.error.argument = name;
+      connected.error.message = connected.error.message.replace(/^uri:/, `${name}:`);
     }
     outcome(connected);
     return new CodeService(KEY, calls);
   }
 
   async save(args) {
+    const calls = this._calls;
     let given;
+    let feeder;
+    let call;
+    // What `progress` throws, or rejects its promise with, ends the save; it is told no more then.
+    const failed = (error) => {
+      call.failed = true;
+      calls.fail(call.number, error);
+    };
+    const told = (report) => {
+      if (report.taken) {
+        feeder.taken();
+        return;
+      }
+      try {
+        if (!call.failed) {
+          const { progress } = given;
+          Promise.resolve(progress(report)).catch(failed);
+        }
+      } catch (error) {
+        failed(error);
+      }
+    };
     try {
       given = this._checked('save', args);
+      call = calls.open(given.signal, told);
     } catch (error) {
       discard(args && args.codes);
       throw error;
     }
     const { progress, signal, codes, ...rest } = given;
-    const calls = this._calls;
-    let feeder;
-    const call = calls.open(signal, (told) => {
-      if (told.taken) {
-        feeder.taken();
-        return;
-      }
-      // What it throws, or rejects its promise with, ends the save; it is told no more then.
-      const failed = (error) => {
-        call.failed = true;
-        calls.fail(call.number, error);
-      };
-      try {
-        if (!call.failed) {
-          Promise.resolve(progress(told)).catch(failed);
-        }
-      } catch (error) {
-        failed(error);
-      }
-    });
     feeder = new Feeder({
       begin: (csv) => calls.send(call.number, 'save', { ...rest, csv, progress: progress !== undefined }),
       push: (piece) => calls.push(call.number, piece),
@@ -125,6 +127,9 @@ class CodeService {
           return;
         }
         for (const code of page) {
+          if (signal !== undefined && signal.aborted) {
+            throw abortError();
+          }
           yield dated(code);
         }
       }

@@ -17,8 +17,8 @@ const TAKES = {
   },
   recover: { reserveId: 'text', signal: 'signal?' },
   reservation: { reserveId: 'text', signal: 'signal?' },
-  assign: { campaignId: 'text', codes: 'texts', reserveId: 'text?', signal: 'signal?' },
-  release: { campaignId: 'text', codes: 'texts', reserveId: 'text?', signal: 'signal?' },
+  assign: { campaignId: 'text', codes: 'strings', reserveId: 'text?', signal: 'signal?' },
+  release: { campaignId: 'text', codes: 'strings', reserveId: 'text?', signal: 'signal?' },
   count: { campaignId: 'text', type: 'text', signal: 'signal?' },
   find: { campaignId: 'text', code: 'text', signal: 'signal?' },
   export: { campaignId: 'text', type: 'text?', status: 'text?', after: 'text?', signal: 'signal?' },
@@ -36,6 +36,14 @@ const MOST = 0xffffffff;
 
 function isTorn(text) {
   return SURROGATE.test(text) && TORN.test(text);
+}
+
+/** So many of the strings, each a text. */
+function texts(name, strings, start, end) {
+  return strings.slice(start, end).map((text, place) => {
+    const fits = text.length <= LONG && !isTorn(text);
+    return fits ? text : kinds.text(`${name}[${start + place}]`, text);
+  });
 }
 
 const kinds = {
@@ -81,18 +89,23 @@ const kinds = {
     return value;
   },
 
-  texts(name, value) {
+  /** Strings, of which `texts` makes texts piece by piece: they may be too many to look into all of them at once. */
+  strings(name, value) {
     if (!Array.isArray(value)) {
       throw invalid(name, 'must be an array of strings');
     }
-    // A copy, of what was checked; made one by one, because an array may have billions of holes.
+    // A copy; made one by one, because an array may have billions of holes.
     const copy = [];
     for (let place = 0; place < value.length; place += 1) {
       const text = value[place];
-      const fits = typeof text === 'string' && text.length <= LONG && !isTorn(text);
-      copy.push(fits ? text : kinds.text(`${name}[${place}]`, text));
+      copy.push(typeof text === 'string' ? text : kinds.text(`${name}[${place}]`, text));
     }
     return copy;
+  },
+
+  texts(name, value) {
+    const strings = kinds.strings(name, value);
+    return texts(name, strings, 0, strings.length);
   },
 
   callback(name, value) {
@@ -134,7 +147,7 @@ function rules(takes) {
 
 /**
  * Checks the one argument of a method against the names it knows; those that end with ? can be left out.
- * A name that it does not know is refused: misspelt, a reserveId would be no error but a second reservation.
+ * A name of its own that it does not know is refused: misspelt, a reserveId would be no error but a second reservation.
  */
 function checked(method, given, known, prefix = '') {
   if (typeof given !== 'object' || given === null || Array.isArray(given)) {
@@ -142,7 +155,7 @@ function checked(method, given, known, prefix = '') {
   }
   const found = {};
   // What is there is found faster than what is not, so first only that.
-  const own = Object.keys(given);
+  const own = Object.getOwnPropertyNames(given);
   for (const name of own) {
     const rule = known.get(name);
     const value = given[name];
@@ -170,4 +183,4 @@ function checked(method, given, known, prefix = '') {
   return found;
 }
 
-module.exports = { TAKES, checked, rules, text: kinds.text };
+module.exports = { TAKES, checked, rules, line: kinds.line, text: kinds.text, texts };

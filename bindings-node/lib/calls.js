@@ -1,5 +1,6 @@
 'use strict';
 
+const { texts } = require('./arguments');
 const { dated } = require('./dates');
 const { CodeServiceError, closed } = require('./error');
 const { turn } = require('./turn');
@@ -50,10 +51,10 @@ class Calls {
    * makes an answer or an error of it. Node.js 12 knows who waits for a promise that is fulfilled, for the stack, but
    * not who waits for one that is rejected.
    */
-  open(signal, progress) {
+  open(signal, progress, isLast = false) {
     this.last = (this.last + 1) >>> 0;
     const number = this.last;
-    if (this.native === null || this.closing) {
+    if (this.native === null || (this.closing && !isLast)) {
       return { number, answer: Promise.resolve({ thrown: closed() }) };
     }
     if (signal !== undefined && signal.aborted) {
@@ -67,6 +68,11 @@ class Calls {
       const abort = () => this.abort(number, abortError());
       signal.addEventListener('abort', abort);
       waiting.end = () => signal.removeEventListener('abort', abort);
+      if (signal.aborted) {
+        // While it listened.
+        waiting.end();
+        return { number, answer: Promise.resolve({ thrown: abortError() }) };
+      }
     }
     if (this.waiting.size === 0) {
       this.alive.ref();
@@ -112,6 +118,11 @@ class Calls {
       this.native.begin(lines);
     } catch (error) {
       for (const number of batch) {
+        try {
+          this.native.abort(number);
+        } catch (again) {
+          // It is lost altogether.
+        }
         this.finish(number, failed(error));
       }
     }
@@ -120,11 +131,16 @@ class Calls {
   /** Begins a call with codes: in pieces, if they are too many for one turn of the event loop. */
   async beginWith(codes, method, args, signal) {
     if (codes.length <= CODES) {
-      return this.begin(method, { ...args, codes }, signal).answer;
+      return this.begin(method, { ...args, codes: texts('codes', codes, 0, CODES) }, signal).answer;
     }
     const { number, answer } = this.open(signal);
     for (let start = 0; start < codes.length && this.waiting.has(number); start += CODES) {
-      this.native.stackCodes(number, JSON.stringify(codes.slice(start, start + CODES)));
+      try {
+        this.native.stackCodes(number, JSON.stringify(texts('codes', codes, start, start + CODES)));
+      } catch (error) {
+        this.abort(number, error);
+        break;
+      }
       await turn();
     }
     this.send(number, method, args);
@@ -179,12 +195,14 @@ class Calls {
 
   /** Takes what has ended. */
   settle(answers) {
+    if (answers[answers.length - 1] === true) {
+      answers.pop();
+      // More wait, but others want their turn, too.
+      setImmediate(() => this.native !== null && this.settle(JSON.parse(this.native.more())));
+    }
     for (const answer of answers) {
       const waiting = this.waiting.get(answer.call);
-      if (answer === true) {
-        // More wait, but others want their turn, too.
-        setImmediate(() => this.native !== null && this.settle(JSON.parse(this.native.more())));
-      } else if (waiting === undefined) {
+      if (waiting === undefined) {
         // It was aborted.
       } else if (answer.part !== undefined) {
         waiting.parts = waiting.parts || [];
@@ -219,6 +237,7 @@ class Calls {
 
   /** Lets calls end, and closes. */
   async close() {
+    this.closing = true;
     while (this.waiting.size > 0) {
       await new Promise((resolve) => {
         const [first] = this.waiting.values();
@@ -229,8 +248,8 @@ class Calls {
         };
       });
     }
-    const { answer } = this.begin('close', {});
-    this.closing = true;
+    const { number, answer } = this.open(undefined, undefined, true);
+    this.send(number, 'close', {});
     await answer;
     this.drop();
   }
@@ -263,4 +282,4 @@ function outcome(answer) {
   return answer.ok;
 }
 
-module.exports = { Calls, outcome };
+module.exports = { Calls, abortError, outcome };

@@ -1,6 +1,6 @@
 'use strict';
 
-const { checked, rules, text } = require('./arguments');
+const { checked, line, rules } = require('./arguments');
 const { invalid } = require('./error');
 
 const TAKES = {
@@ -39,19 +39,19 @@ const OPTIONS = {
 const [TAKES_RULES, MONGO_RULES] = [TAKES, MONGO].map(rules);
 const READ_PREFERENCES = ['primary', 'primaryPreferred', 'secondary', 'secondaryPreferred', 'nearest'];
 
-/** The options of `connect` as the addon takes them. */
+/** The options of `connect` as the addon takes them, and what to call the connection string: it may be made of parts. */
 function connection(options) {
   const { mongo, ...rest } = checked('connect', options, TAKES_RULES);
   if (mongo === undefined) {
     if (rest.uri === undefined) {
       throw invalid('uri', 'is missing');
     }
-    return rest;
+    return { how: rest, name: 'uri' };
   }
   if (rest.uri !== undefined) {
     throw invalid('mongo', 'says the same as uri: leave one of them out');
   }
-  return { ...legacy(checked('mongo', mongo, MONGO_RULES, 'mongo.')), ...rest };
+  return { how: { ...legacy(checked('mongo', mongo, MONGO_RULES, 'mongo.')), ...rest }, name: 'mongo' };
 }
 
 /** What the parts of a connection string make. */
@@ -87,7 +87,7 @@ function plain(name, value) {
     return '';
   }
   if (typeof value !== 'number' && typeof value !== 'boolean') {
-    text(name, value);
+    line(name, value);
   }
   return String(value);
 }

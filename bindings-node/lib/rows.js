@@ -1,5 +1,7 @@
 'use strict';
 
+const { isUint8Array } = require('util').types;
+
 const { invalid } = require('./error');
 const { text } = require('./arguments');
 const { turn } = require('./turn');
@@ -13,7 +15,7 @@ const AHEAD = 8;
 
 /** The items of what `save` was given: codes, or pieces of a CSV file. */
 function iterator(source) {
-  if (source instanceof Uint8Array) {
+  if (isUint8Array(source)) {
     return [source][Symbol.iterator]();
   }
   for (const kind of [Symbol.asyncIterator, Symbol.iterator]) {
@@ -93,7 +95,7 @@ class Feeder {
       return;
     }
     // The first item tells what it is: codes are strings, a file is bytes.
-    const csv = source instanceof Uint8Array || isText(source) || (!first.done && first.value instanceof Uint8Array);
+    const csv = isUint8Array(source) || isText(source) || (!first.done && isUint8Array(first.value));
     this.save.begin(csv);
     await (csv ? this.feedBytes(first) : this.feedCodes(first));
     if (!this.stopped) {
@@ -134,11 +136,15 @@ class Feeder {
     try {
       for (let item = first; !item.done && !this.stopped; item = await this.items.next()) {
         const bytes = typeof item.value === 'string' ? Buffer.from(item.value) : item.value;
-        if (!(bytes instanceof Uint8Array)) {
+        if (!isUint8Array(bytes)) {
           throw invalid(`codes[${place}]`, 'must be a Buffer, as the one before');
         }
         place += 1;
-        if (bytes.length < BYTES) {
+        if (place % CODES === 0) {
+          // A source that is always ready has no pauses of its own.
+          await turn();
+        }
+        if (bytes.length > 0 && bytes.length < BYTES) {
           // Small ones cross together. A copy: its owner may fill it again.
           small.push(Buffer.from(bytes));
           size += bytes.length;

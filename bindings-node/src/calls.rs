@@ -11,6 +11,7 @@ use napi::bindgen_prelude::Function;
 use napi::threadsafe_function::{ThreadsafeFunction, ThreadsafeFunctionCallMode};
 use serde::Serialize;
 use tokio::task::AbortHandle;
+use tokio_util::task::TaskTracker;
 
 use crate::answers::Answer;
 use crate::error::Failure;
@@ -27,6 +28,8 @@ pub(crate) struct Calls {
     answers: Answers,
     /// With those that are announced and have not begun.
     running: Mutex<HashMap<u32, Option<AbortHandle>>>,
+    /// The tasks of calls, also of aborted ones, and what those leave to do.
+    tasks: TaskTracker,
 }
 
 impl Calls {
@@ -38,6 +41,7 @@ impl Calls {
             stacks: Stacks::default(),
             answers,
             running: Mutex::default(),
+            tasks: TaskTracker::new(),
         }
     }
 
@@ -50,23 +54,54 @@ impl Calls {
         self.run_or(call, work, |_| {});
     }
 
-    /// The same, with something to do with an answer that came just when the call was aborted.
+    /// The same, with something to do about an answer that came just when the call was aborted.
     pub(crate) fn run_or<T: Answer>(
         self: &Arc<Self>,
         call: u32,
         work: impl Future<Output = Result<T, Failure>> + Send + 'static,
         orphaned: impl FnOnce(Result<T, Failure>) + Send + 'static,
     ) {
+        let calls = self.clone();
+        self.start(
+            call,
+            self.tasks.track_future(async move {
+                let outcome =
+                    AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(Failure::panic()));
+                calls.end(call, outcome, orphaned);
+            }),
+        );
+    }
+
+    fn start(&self, call: u32, task: impl Future<Output = ()> + Send + 'static) {
+        let runtime = runtime::get();
         let mut running = self.running();
         // Or it was aborted before it began.
-        let Some(handle) = running.get_mut(&call) else { return };
+        if let Some(handle) = running.get_mut(&call) {
+            *handle = Some(runtime.spawn(task).abort_handle());
+        }
+    }
+
+    /// Goes on with what an aborted call has left to do.
+    pub(crate) fn afterwards(&self, work: impl Future<Output = ()> + Send + 'static) {
+        self.tasks.spawn_on(work, runtime::get().handle());
+    }
+
+    /// Closes the service, as the last call.
+    pub(crate) fn close(self: &Arc<Self>, call: u32) {
         let calls = self.clone();
-        let task = runtime::get().spawn(async move {
-            let outcome =
-                AssertUnwindSafe(work).catch_unwind().await.unwrap_or_else(|_| Err(Failure::panic()));
-            calls.end(call, outcome, orphaned);
+        self.start(call, async move {
+            calls.close_service().await;
+            calls.end(call, Ok(()), |_| {});
         });
-        *handle = Some(task.abort_handle());
+    }
+
+    /// Lets tasks end: what aborted calls give back would come too late afterwards.
+    async fn close_service(&self) {
+        self.tasks.close();
+        self.tasks.wait().await;
+        if let Some(service) = self.service.get() {
+            service.close().await;
+        }
     }
 
     /// Answers a call, unless it was aborted.
@@ -160,10 +195,8 @@ impl Drop for End {
     fn drop(&mut self) {
         if let Some(calls) = self.0.get().and_then(Weak::upgrade) {
             calls.abort_all();
-            if let Some(service) = calls.service.get().cloned() {
-                // Nobody else can, any more.
-                runtime::get().spawn(async move { service.close().await });
-            }
+            // Nobody else can, any more.
+            runtime::get().spawn(async move { calls.close_service().await });
         }
     }
 }

@@ -82,13 +82,13 @@ fn begin_on(
             let wish = parse::<ReserveArguments>(arguments)?.wish()?;
             // An id of the caller's own can be asked about; under any other nobody knows of the codes.
             let campaign = wish.reserve_id.is_none().then(|| wish.campaign.clone());
-            let reserving = service.clone();
+            let (reserving, after) = (service.clone(), calls.clone());
             calls.run_or(
                 call,
                 async move { Ok(Reserved::from(reserving.reserve(wish).await?)) },
                 move |reserved| {
                     if let (Some(campaign), Ok(reserved)) = (campaign, reserved) {
-                        runtime::get().spawn(reserved.give_back(service, campaign));
+                        after.afterwards(reserved.give_back(service, campaign));
                     }
                 },
             );
@@ -150,10 +150,7 @@ fn begin_on(
             let problems = service.verify_indexes().await?;
             Ok(problems.into_iter().map(WrongIndex::from).collect::<Vec<_>>())
         }),
-        "close" => calls.run(call, async move {
-            service.close().await;
-            Ok(())
-        }),
+        "close" => calls.close(call),
         _ => return Err(Failure::unknown_method(method)),
     }
     Ok(())

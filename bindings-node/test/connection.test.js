@@ -21,7 +21,7 @@ describe('the mongo object of a configuration', () => {
         useNewUrlParser: true, useUnifiedTopology: true, keepAlive: true,
       },
     };
-    assert.deepStrictEqual(connection({ mongo, collection: 'codes' }), {
+    assert.deepStrictEqual(connection({ mongo, collection: 'codes' }).how, {
       uri:
         'mongodb://me:p%40ss%2Fw@a.example:27017,b.example:27018,[::1]:27017/prod' +
         '?replicaSet=rs&authSource=admin&readPreference=nearest&tls=true&maxPoolSize=20',
@@ -30,7 +30,7 @@ describe('the mongo object of a configuration', () => {
   });
 
   it('may hold a whole one, whose path goes before dbName', () => {
-    const of = (uri) => connection({ mongo: { uri, options: { dbName: 'prod' } } });
+    const of = (uri) => connection({ mongo: { uri, options: { dbName: 'prod' } } }).how;
     assert.deepStrictEqual(of('mongodb://a,b/staging?replicaSet=rs'), { uri: 'mongodb://a,b/staging?replicaSet=rs' });
     assert.strictEqual(of('mongodb://a,b/?replicaSet=rs').database, 'prod');
     assert.strictEqual(of('mongodb://a').database, 'prod');
@@ -44,6 +44,7 @@ describe('the mongo object of a configuration', () => {
       [{ hostUrls: ['a'], username: 'me' }, 'mongo.password'],
       [{ hostUrl: 'a' }, 'mongo.hostUrl'],
       [{ hostUrls: ['a'], options: { dbName: '\ud800' } }, 'mongo.options.dbName'],
+      [{ hostUrls: ['a'], options: { dbName: `${'x'.repeat(1001)}\ud800` } }, 'mongo.options.dbName'],
       [{ hostUrls: ['a'], options: { replicaSet: {} } }, 'mongo.options.replicaSet'],
       [{ hostUrls: ['a'], port: [] }, 'mongo.port'],
       ['mongodb://a', 'mongo'],

@@ -2,6 +2,7 @@
 
 const assert = require('assert');
 const { spawnSync } = require('child_process');
+const { EventEmitter } = require('events');
 const fs = require('fs');
 const path = require('path');
 const { Worker } = require('worker_threads');
@@ -189,6 +190,50 @@ describe('a service', () => {
       await exported.next();
     }
     assert.strictEqual((await rejected(exported.next())).code, 'closed');
+  });
+
+  it('closes soon though several exports go on', async () => {
+    const codes = await stocked(20000);
+    const all = async () => {
+      let seen = 0;
+      for await (const { code } of codes.export({ campaignId: 'summer' })) {
+        seen += code.length > 0 ? 1 : 0;
+      }
+      return seen;
+    };
+    const exports = Array.from({ length: 4 }, () => rejected(all()));
+    await codes.count(POOL);
+    await codes.close();
+    // Each was in the middle of its codes.
+    assert.deepStrictEqual((await Promise.all(exports)).map(({ code }) => code), Array(4).fill('closed'));
+  });
+
+  it('gives back what aborted calls had reserved before it closes, however many codes', async () => {
+    const given = options();
+    const first = await CodeService.connect(given);
+    await first.ensureIndexes();
+    await first.save({ ...POOL, codes: list(60000) });
+    await first.close();
+    for (let round = 0; round < 12; round += 1) {
+      const codes = await CodeService.connect(given);
+      const signal = Object.assign(new EventEmitter(), { aborted: false });
+      signal.addEventListener = signal.on;
+      signal.removeEventListener = signal.removeListener;
+      const reserved = codes.reserve({ ...POOL, count: 20000, signal }).catch(({ name }) => name);
+      // At another moment each time.
+      await new Promise((resolve) => setTimeout(resolve, 150 + 100 * round));
+      signal.aborted = true;
+      signal.emit('abort');
+      const answer = await reserved;
+      await codes.close();
+      const next = await CodeService.connect(given);
+      const held = answer === 'AbortError' ? 0 : 20000;
+      assert.strictEqual((await next.count(POOL)).reserved, held, `round ${round}`);
+      if (held > 0) {
+        await next.release({ campaignId: 'summer', codes: answer.codes });
+      }
+      await next.close();
+    }
   });
 
   it('gives what a worker thread was saving up when that ends', async () => {

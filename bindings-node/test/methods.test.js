@@ -2,7 +2,7 @@
 
 const assert = require('assert');
 
-const { POOL, closeAll, list, service, stocked } = require('./support');
+const { POOL, closeAll, list, rejected, service, stocked } = require('./support');
 
 describe('the methods', () => {
   afterEach(closeAll);
@@ -37,6 +37,21 @@ describe('the methods', () => {
     assert.deepStrictEqual(again.codes.sort(), first.codes.sort());
     assert.deepStrictEqual([first.replayed, again.replayed], [false, true]);
     assert.strictEqual(again.reserveId, 'order-1');
+  });
+
+  it('reserve sees an id that is not listed with the other arguments', async () => {
+    const codes = await stocked(10);
+    const wish = Object.defineProperty({ ...POOL, count: 3 }, 'reserveId', { value: 'mine' });
+    assert.strictEqual((await codes.reserve(wish)).reserveId, 'mine');
+  });
+
+  it('an export ends as soon as it is aborted', async () => {
+    const codes = await stocked(10);
+    const signal = { aborted: false, addEventListener() {}, removeEventListener() {} };
+    const exported = codes.export({ campaignId: 'summer', signal });
+    await exported.next();
+    signal.aborted = true;
+    assert.strictEqual((await rejected(exported.next())).name, 'AbortError');
   });
 
   it('reserve with partial takes what is there', async () => {

@@ -70,6 +70,28 @@ describe('what save takes', () => {
     assert.deepStrictEqual([report.in, available], [50000, 50000]);
   });
 
+  it('pieces of a file that are there at once, and lets others have their turn', async () => {
+    const codes = await service();
+    let turns = 0;
+    const count = setInterval(() => {
+      turns += 1;
+    }, 1);
+    await codes.save({ ...POOL, codes: list(60000).map((code) => Buffer.from(`${code}\n`)) });
+    let empty = 0;
+    function* nothing() {
+      const before = turns;
+      while (turns < before + 3) {
+        empty += 1;
+        yield Buffer.alloc(0);
+      }
+      yield Buffer.from('LAST\n');
+    }
+    assert.strictEqual((await codes.save({ ...POOL, codes: nothing() })).inserted, 1);
+    clearInterval(count);
+    assert(empty > 0);
+    assert.strictEqual((await codes.count(POOL)).available, 60001);
+  });
+
   it('a stream of text', async () => {
     const stream = streamed([Buffer.from(lines)]);
     stream.setEncoding('utf8');
