@@ -115,11 +115,3 @@ async fn a_host_without_a_bucket_says_so_and_takes_uploads_by_put() {
     api.post("/:campaign/codes", json!({ "fileKey": key })).await.error(503, "unavailable");
     assert_eq!(api.upload("tm", "A1\n").await.data()["count"]["inserted"], 1);
 }
-
-#[tokio::test]
-async fn an_upload_that_is_refused_early_is_answered_though_its_body_is_long() {
-    let api = Api::shared().await;
-    let campaign = "c".repeat(257);
-    let request = api.request(Method::PUT, &format!("/{campaign}/codes?type=tm")).body(csv(500_000));
-    api.refused(request, 400, "invalid_argument").await;
-}
