@@ -55,7 +55,8 @@ impl ReplicaSet {
         let config = doc! {
             "_id": "rs0",
             "members": (0..).zip(&self.proxies).map(member).collect::<Vec<_>>(),
-            "settings": { "electionTimeoutMillis": 2_000, "heartbeatIntervalMillis": 500 },
+            // A member that is elected would wait without end for what a paused one alone has.
+            "settings": { "electionTimeoutMillis": 2_000, "heartbeatIntervalMillis": 500, "catchUpTimeoutMillis": 5_000 },
         };
         let initiate = doc! { "replSetInitiate": config };
         self.servers[0].wait_until("it is a replica set", || self.servers[0].ask(&initiate).map(|_| true));
