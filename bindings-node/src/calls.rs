@@ -150,9 +150,11 @@ impl Calls {
     /// Ends a call without an answer. False if it does not run: then its answer is on its way.
     pub(crate) fn abort(&self, call: u32) -> bool {
         self.exports.close(call);
+        self.stacks.take(call);
+        // First: what the end of its rows makes of a save is no answer any more.
+        let task = self.running().remove(&call);
         // What was cut off is no row.
         self.uploads.end(call, true);
-        let task = self.forget(call);
         if let Some(Some(task)) = &task {
             task.abort();
         }

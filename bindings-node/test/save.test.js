@@ -196,7 +196,7 @@ describe('what save takes', () => {
         await new Promise(() => {});
       }
       const error = await rejected(connected.save({ ...POOL, codes: aborted(), signal: controller.signal }));
-      assert.strictEqual(error.name, 'AbortError');
+      assert.strictEqual(error.name, 'AbortError', error);
     }
     for (const code of ['ABC-12', 'XYZ-12']) {
       assert.strictEqual(await connected.find({ campaignId: 'summer', code }), null);

@@ -5,11 +5,12 @@ use std::time::SystemTime;
 use futures_util::{Stream, StreamExt, TryStreamExt, stream};
 use mongodb::Cursor;
 use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, Result as DriverResult};
 use mongodb::options::{Hint, ReadConcern};
 
 use crate::attempt::{LOOK, give_back_past};
 use crate::claim::Pool;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::ledger::{self, Entry, Ledger, State};
 use crate::status::{Status, StoredCode};
@@ -45,11 +46,29 @@ impl Counts {
 /// Only what scans of index keys can tell, which is not that a field is null: there the database reads every
 /// document. So all codes are counted, those whose reservation has not expired, and what is assigned of either.
 pub(crate) async fn count(store: &Store, pool: &Pool) -> Result<Counts> {
-    let moment = store.readable_moment().await?;
+    let counted = match count_at(store, pool, &store.readable_moment().await?).await {
+        // The server forgets moments some minutes, or as little as it is set to, before its last write. A write after a
+        // long silence makes it forget the one that it had just told.
+        Err(error) if is_too_old(&error) => count_at(store, pool, &store.readable_moment().await?).await,
+        counted => counted,
+    };
+    counted.map_err(|e| database_error(COUNTING, e))
+}
+
+/// For errors.
+const COUNTING: &str = "counting codes";
+
+fn is_too_old(error: &DriverError) -> bool {
+    /// `SnapshotTooOld`
+    const TOO_OLD: i32 = 239;
+    matches!(error.kind.as_ref(), DriverErrorKind::Command(command) if command.code == TOO_OLD)
+}
+
+async fn count_at(store: &Store, pool: &Pool, moment: &Moment) -> DriverResult<Counts> {
     let of = |status: Document| {
         let mut codes = pool.filter();
         codes.extend(status);
-        count_at(store, codes, &moment)
+        count_some(store, codes, moment)
     };
     let valid = doc! { "date.reserved": document::not_expired_at(moment.time, store.ttl) };
     let mut valid_assigned = valid.clone();
@@ -63,7 +82,7 @@ pub(crate) async fn count(store: &Store, pool: &Pool) -> Result<Counts> {
     Ok(Counts { available: all.saturating_sub(assigned + reserved), reserved, assigned })
 }
 
-async fn count_at(store: &Store, codes: Document, moment: &Moment) -> Result<u64> {
+async fn count_some(store: &Store, codes: Document, moment: &Moment) -> DriverResult<u64> {
     let command = doc! {
         "aggregate": store.codes.name(),
         "pipeline": [{ "$match": codes }, { "$count": "n" }],
@@ -72,14 +91,11 @@ async fn count_at(store: &Store, codes: Document, moment: &Moment) -> Result<u64
         "readConcern": { "level": "snapshot", "atClusterTime": moment.cluster_time },
     };
     let criteria = store.codes_to_read.selection_criteria().cloned();
-    let reply = store.read_command("counting codes", command, criteria, LONG).await?;
+    let reply = store.read_command(command, criteria, LONG).await?;
     let rows = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
     let row = rows.ok().and_then(|rows| rows.first()).and_then(Bson::as_document);
     let n = row.and_then(|row| row.get("n")).map_or(Some(0), |n| n.as_i64().or(n.as_i32().map(i64::from)));
-    n.and_then(|n| u64::try_from(n).ok()).ok_or_else(|| Error::Internal {
-        reason: "the database answered a count without a number".to_owned(),
-        source: None,
-    })
+    n.and_then(|n| u64::try_from(n).ok()).ok_or_else(|| DriverError::custom("a count without a number"))
 }
 
 /// One code with its status.

@@ -3,9 +3,14 @@
 use std::fmt;
 use std::time::Duration;
 
+use mongodb::error::ErrorKind as DriverErrorKind;
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, ServerAddress, WriteConcern};
 
 use crate::error::{Error, Result};
+use crate::task::Within;
+
+/// How long to look for a server, if nobody says.
+const SELECTION: Duration = Duration::from_secs(5);
 
 /// Options that the deployed Node.js service knew and the driver refuses.
 const LEGACY: [&str; 8] = [
@@ -86,20 +91,24 @@ impl Options {
         if let Some(option) = legacy_option(&self.uri) {
             return Err(Error::invalid("uri", format!("remove the option {option}: it has no meaning here")));
         }
-        // The driver's message may quote the string, and with it the password: it is not kept.
-        let mut client = ClientOptions::parse(&self.uri).await.map_err(|_| {
-            Error::invalid(
-                "uri",
-                "is no MongoDB connection string (mongodb://host:port/database?replicaSet=name); \
-                 user and password must be percent-encoded, and a mongodb+srv name must resolve",
-            )
-        })?;
+        let limit = self.server_selection_timeout.unwrap_or(SELECTION);
+        let mut client =
+            ClientOptions::parse(&self.uri).within(limit).await.map_err(|error| match *error.kind {
+                // Only what mongodb+srv names is asked for here.
+                DriverErrorKind::DnsResolve { .. } | DriverErrorKind::Io(_) => Error::unavailable(
+                    "the host name in the mongodb+srv connection string does not resolve: is it right?",
+                ),
+                // The driver's message may quote the string, and with it the password: it is not kept.
+                _ => Error::invalid(
+                    "uri",
+                    "is no MongoDB connection string (mongodb://host:port/database?replicaSet=name); \
+                     user and password must be percent-encoded",
+                ),
+            })?;
         client.write_concern = Some(majority(client.write_concern.take())?);
         client.read_concern.get_or_insert_with(ReadConcern::local);
-        client.server_selection_timeout = self
-            .server_selection_timeout
-            .or(client.server_selection_timeout)
-            .or(Some(Duration::from_secs(5)));
+        client.server_selection_timeout =
+            self.server_selection_timeout.or(client.server_selection_timeout).or(Some(SELECTION));
         // Ten connections, the driver's default, would make the callers of a burst queue for them.
         client.max_pool_size.get_or_insert(64);
         client.max_connecting.get_or_insert(8);

@@ -38,6 +38,8 @@ impl Store {
     pub(crate) async fn open(options: &Options) -> Result<Self> {
         let (client_options, database) = options.resolve().await?;
         let hosts = hosts(&client_options);
+        // To find a server, and for its answer.
+        let limit = client_options.server_selection_timeout.unwrap_or(LONG) + SHORT;
         let client = Client::with_options(client_options)
             .map_err(|_| Error::invalid("uri", "holds options that disagree"))?;
         let database = client.database(&database);
@@ -55,7 +57,7 @@ impl Store {
             tasks: Tasks::default(),
             database,
         };
-        let hello = store.hello().within(LONG).await.map_err(|error| at_connect(error, &hosts))?;
+        let hello = store.hello().within(limit).await.map_err(|error| at_connect(error, &hosts))?;
         if hello.get_str("msg").ok() == Some("isdbgrid") {
             // It tells the time itself, and answers for servers that go on: nothing here would have a deadline.
             return Err(Error::invalid(
@@ -115,7 +117,8 @@ impl Store {
 
     async fn moment_on(&self, criteria: Option<SelectionCriteria>) -> Result<Moment> {
         let doing = "reading the server's time";
-        let hello = self.read_command(doing, doc! { "hello": 1 }, criteria, SHORT).await?;
+        let hello = self.read_command(doc! { "hello": 1 }, criteria, SHORT).await;
+        let hello = hello.map_err(|e| database_error(doing, e))?;
         let (Ok(time), Ok(cluster_time)) =
             (hello.get_datetime("localTime"), hello.get_timestamp("operationTime"))
         else {
@@ -131,11 +134,10 @@ impl Store {
     /// A command that only reads. Sent again once, as the driver does with reads that it knows.
     pub(crate) async fn read_command(
         &self,
-        doing: &str,
         command: Document,
         criteria: Option<SelectionCriteria>,
         limit: Duration,
-    ) -> Result<Document> {
+    ) -> mongodb::error::Result<Document> {
         let send = || {
             let command = self.database.run_command(command.clone());
             match &criteria {
@@ -148,7 +150,6 @@ impl Store {
             Err(error) if passing(&error) && !never_sent(&error) => send().await,
             outcome => outcome,
         }
-        .map_err(|e| database_error(doing, e))
     }
 
     /// An `update` command, confirmed by a majority. Returns how many documents it has changed.

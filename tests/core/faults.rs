@@ -32,11 +32,12 @@ impl Breakable {
         Breakable { ground, admin, _alone: alone }
     }
 
-    /// Lets the service's commands of this name fail, after the first `skip` ones or for some `times`.
-    async fn fail(&self, command: &str, mode: Document, mut how: Document) {
+    /// Lets the service's commands of this name fail, after the first `skip` ones or for some `times`. Returns how
+    /// many have failed before.
+    async fn fail(&self, command: &str, mode: Document, mut how: Document) -> i64 {
         how.insert("failCommands", vec![command]);
         how.insert("appName", "code-service");
-        fail_point(&self.admin, mode.into(), how).await;
+        fail_point(&self.admin, mode.into(), how).await
     }
 
     async fn mend(&self) {
@@ -254,4 +255,35 @@ async fn an_attempt_that_is_too_late_to_be_granted_begins_again_and_gives_one_se
     breakable.mend().await;
     assert_eq!(reservation.codes.len(), 3);
     assert_eq!(breakable.ground.held_under(&reserve_id("mine")).await, distinct(&reservation.codes));
+}
+
+/// What the server remembers of the past ends so long before its last write, and that can be the first one after a
+/// long silence.
+#[tokio::test]
+async fn a_count_whose_moment_the_server_has_just_forgotten_counts_at_another() {
+    let server = Breakable::new(10).await;
+    let remember = |seconds: i32| {
+        server.admin.run_command(doc! { "setParameter": 1, "minSnapshotHistoryWindowInSeconds": seconds })
+    };
+    let before = remember(1).await.expect("a server parameter");
+    let silent_for = || async {
+        let hello = server.admin.run_command(doc! { "hello": 1 }).await.expect("answers");
+        let last = hello.get_document("lastWrite").and_then(|last| last.get_datetime("lastWriteDate"));
+        let now = hello.get_datetime("localTime").expect("says");
+        now.timestamp_millis() - last.expect("says").timestamp_millis()
+    };
+    // The server itself writes something every ten seconds.
+    while !(2_500..5_000).contains(&silent_for().await) {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let late = doc! { "blockConnection": true, "blockTimeMS": 1_000 };
+    let entered = server.fail("aggregate", once(), late).await;
+    let service = server.ground.service.clone();
+    let count = tokio::spawn(async move { service.count(&campaign(), &tm()).await });
+    let met = doc! { "waitForFailPoint": "failCommand", "timesEntered": entered + 1, "maxTimeMS": 30_000 };
+    server.admin.run_command(met).await.expect("it is under way");
+    server.ground.save(vec!["LATER".to_owned()]).await;
+    let counted = count.await.expect("does not panic");
+    remember(before.get_i32("was").expect("it says what it was")).await.expect("a server parameter");
+    assert_eq!(counted.expect("counted"), counts(11, 0, 0));
 }

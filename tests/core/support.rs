@@ -254,8 +254,11 @@ pub(crate) async fn assert_nothing_is_lost(ground: &Ground, known: &[ReserveId],
     }
 }
 
-/// Lets commands of a server fail as `data` says, or with the mode `off` no longer.
-pub(crate) async fn fail_point(admin: &mongodb::Database, mode: Bson, data: Document) {
+/// Lets commands of a server fail as `data` says, or with the mode `off` no longer. Returns how many have failed
+/// before.
+pub(crate) async fn fail_point(admin: &mongodb::Database, mode: Bson, data: Document) -> i64 {
     let command = doc! { "configureFailPoint": "failCommand", "mode": mode, "data": data };
-    admin.run_command(command).await.expect("test commands are enabled");
+    let set = admin.run_command(command).await.expect("test commands are enabled");
+    let count = set.get_i64("count").or(set.get_i32("count").map(i64::from));
+    count.expect("the server counts them")
 }

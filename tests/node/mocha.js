@@ -8,6 +8,12 @@ const Mocha = require('mocha');
 
 const mocha = new Mocha({ reporter: 'dot', timeout: 60000 });
 process.argv.slice(2).forEach((file) => mocha.addFile(file));
-mocha.run((failures) => {
+const run = mocha.run((failures) => {
   process.exitCode = failures > 0 ? 1 : 0;
+});
+// What the driver has met stands in no message.
+run.on('fail', (test, { code, cause }) => {
+  if (cause !== undefined) {
+    console.log(`\n${new Date().toISOString()} ${test.fullTitle()}: ${code}: ${cause}`);
+  }
 });
