@@ -10,7 +10,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 CROSS := $(abspath $(TARGET))/tools/cross
 ZIGBUILD = PYTHONPATH=$(CROSS) $(CROSS)/bin/cargo-zigbuild zigbuild --release --package code-service-node
 
-.PHONY: help run demo test chaos mutants model node node-test bench bench-readme lint doc audit package tools bench-tools
+.PHONY: help run demo test chaos mutants model node node-test node-leak bench bench-readme lint doc audit package tools bench-tools
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -55,6 +55,9 @@ node: ## the Node.js package and its addons for x86-64 Linux, glibc 2.17 and mus
 
 node-test: node ## those packages, installed by npm and run: on glibc with Node.js 12 to 26, on musl with one
 	cargo test --workspace --test node -- --ignored packages::
+
+node-leak: ## ten million reserves through the addon, whose memory must not grow; takes a quarter of an hour
+	cargo test --release --workspace --test node -- --ignored --nocapture ten_million
 
 bench: bench-tools ## speed beside what is replaced, as ratios; LINE=import runs one line; needs Node.js and time
 	npm ci --silent --prefix tests/bench/old

@@ -9,6 +9,9 @@ const path = require('path');
 
 const manifest = require('./package.json');
 
+/** In every package; they lie at the top of the repository. */
+const LICENCES = ['LICENSE-APACHE', 'LICENSE-MIT'];
+
 /** What npm has to know to install only the package of the platform that it runs on. */
 function limits(platform) {
   const [os, cpu, libc] = platform.split('-');
@@ -28,8 +31,13 @@ function write(folder, platform, addon) {
   const target = path.join(folder, name);
   fs.mkdirSync(target, { recursive: true });
   fs.copyFileSync(addon, path.join(target, main));
-  const its = { name, version, description, license, repository, main, files: [main], engines, ...limits(platform) };
+  const its = { name, version, description, license, repository, main, files: [main, ...LICENCES], engines, ...limits(platform) };
   fs.writeFileSync(path.join(target, 'package.json'), `${JSON.stringify(its, null, 2)}\n`);
+  copyLicences(target);
+}
+
+function copyLicences(target) {
+  LICENCES.forEach((file) => copy(path.join(__dirname, '..', file), path.join(target, file)));
 }
 
 function copy(from, to) {
@@ -44,9 +52,10 @@ function copy(from, to) {
 const [folder, ...addons] = process.argv.slice(2);
 const target = path.join(folder, manifest.name);
 fs.mkdirSync(target, { recursive: true });
-for (const file of ['package.json', 'README.md', ...manifest.files]) {
+for (const file of ['package.json', 'README.md', ...manifest.files.filter((file) => !LICENCES.includes(file))]) {
   copy(path.join(__dirname, file), path.join(target, file));
 }
+copyLicences(target);
 for (const addon of addons) {
   const [platform, file] = addon.split('=');
   write(folder, platform, file);

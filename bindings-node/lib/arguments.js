@@ -27,7 +27,7 @@ const TAKES = {
 };
 
 /** Longer than any text may be that is no connection string: the core refuses it, whatever follows. */
-const LONG = 1000;
+const LONG = 257;
 /** Few texts have any, and this is the faster look. */
 const SURROGATE = /[\ud800-\udfff]/;
 /** A surrogate without its partner: a string, but no text. */

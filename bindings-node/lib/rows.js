@@ -1,6 +1,6 @@
 'use strict';
 
-const { isUint8Array } = require('util').types;
+const { isStringObject, isUint8Array } = require('util').types;
 
 const { invalid } = require('./error');
 const { text } = require('./arguments');
@@ -19,11 +19,42 @@ function iterator(source) {
     return [source][Symbol.iterator]();
   }
   for (const kind of [Symbol.asyncIterator, Symbol.iterator]) {
-    if (typeof source === 'object' && source !== null && typeof source[kind] === 'function') {
-      return source[kind]();
+    // A text is no list of its characters.
+    if (typeof source === 'object' && source !== null && !isStringObject(source) && typeof source[kind] === 'function') {
+      const items = source[kind]();
+      if (typeof items === 'object' && items !== null && typeof items.next === 'function') {
+        return items;
+      }
     }
   }
   throw invalid('codes', 'must be an array, a Buffer, an iterable or a stream');
+}
+
+/** What an iterator has answered. */
+function given(item) {
+  if (typeof item !== 'object' || item === null) {
+    throw invalid('codes', 'its iterator answers with something that is no object');
+  }
+  return item;
+}
+
+/**
+ * Whether a stream was closed before its end. Node.js 12 does not tell those who iterate it, and so half a row would
+ * be a code.
+ */
+function isCutOff(source) {
+  if (typeof source.pipe !== 'function') {
+    return false;
+  }
+  const { readableEnded = (source._readableState || {}).endEmitted } = source;
+  return readableEnded === false;
+}
+
+/** As newer versions of Node.js say it. */
+function cutOff() {
+  const error = new Error('the stream was closed before its end');
+  error.code = 'ERR_STREAM_PREMATURE_CLOSE';
+  return error;
 }
 
 /** A stream of text that was told its encoding: its strings are pieces of a file, not codes. */
@@ -90,7 +121,7 @@ class Feeder {
     const items = iterator(source);
     this.items = items;
     this.source = source;
-    const first = await items.next();
+    const first = given(await items.next());
     if (this.stopped) {
       return;
     }
@@ -100,6 +131,9 @@ class Feeder {
     await (csv ? this.feedBytes(first) : this.feedCodes(first));
     if (!this.stopped) {
       this.items = undefined;
+      if (isCutOff(source)) {
+        throw cutOff();
+      }
       this.save.end();
     }
   }
@@ -107,7 +141,7 @@ class Feeder {
   async feedCodes(first) {
     let list = [];
     let row = 0;
-    for (let item = first; !item.done && !this.stopped; item = await this.items.next()) {
+    for (let item = first; !item.done && !this.stopped; item = given(await this.items.next())) {
       list.push(text(`codes[${row}]`, item.value));
       row += 1;
       if (list.length === CODES) {
@@ -134,7 +168,7 @@ class Feeder {
       await this.push(together);
     };
     try {
-      for (let item = first; !item.done && !this.stopped; item = await this.items.next()) {
+      for (let item = first; !item.done && !this.stopped; item = given(await this.items.next())) {
         const bytes = typeof item.value === 'string' ? Buffer.from(item.value) : item.value;
         if (!isUint8Array(bytes)) {
           throw invalid(`codes[${place}]`, 'must be a Buffer, as the one before');

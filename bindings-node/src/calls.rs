@@ -90,8 +90,8 @@ impl Calls {
     pub(crate) fn close(self: &Arc<Self>, call: u32) {
         let calls = self.clone();
         self.start(call, async move {
-            calls.close_service().await;
-            calls.end(call, Ok(()), |_| {});
+            let closed = AssertUnwindSafe(calls.close_service()).catch_unwind().await;
+            calls.end(call, closed.map_err(|_| Failure::panic()), |_| {});
         });
     }
 

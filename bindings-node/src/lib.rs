@@ -63,10 +63,13 @@ impl Native {
 
     /// Adds codes, a JSON array, to a call that has not begun.
     #[napi(catch_unwind)]
-    pub fn stack_codes(&self, call: u32, codes: String) {
-        if let (Some(calls), Ok(codes)) = (&self.calls, serde_json::from_str(&codes)) {
+    pub fn stack_codes(&self, call: u32, codes: String) -> napi::Result<()> {
+        let codes = serde_json::from_str(&codes);
+        let codes = codes.map_err(|_| napi::Error::from_reason("codes are not stacked as JSON"))?;
+        if let Some(calls) = &self.calls {
             calls.stacks.push(call, codes);
         }
+        Ok(())
     }
 
     /// More answers, as `settle` gets them, if it was told that there are.

@@ -2,7 +2,9 @@
 
 const assert = require('assert');
 const fs = require('fs');
-const { Readable } = require('stream');
+const http = require('http');
+const net = require('net');
+const { PassThrough, Readable } = require('stream');
 
 const { POOL, closeAll, list, rejected, service } = require('./support');
 
@@ -201,6 +203,34 @@ describe('what save takes', () => {
     for (const code of ['ABC-12', 'XYZ-12']) {
       assert.strictEqual(await connected.find({ campaignId: 'summer', code }), null);
     }
+  });
+
+  it('no part of a stream that was closed before its end', async () => {
+    const connected = await service();
+    const file = new PassThrough();
+    file.write('A1\nB2\nABC-12');
+    setImmediate(() => file.destroy());
+    const dead = new PassThrough();
+    dead.destroy();
+    for (const source of [file, dead]) {
+      const error = await rejected(connected.save({ ...POOL, codes: source }));
+      assert.strictEqual(error.code, 'ERR_STREAM_PREMATURE_CLOSE');
+    }
+    assert.strictEqual(await connected.find({ campaignId: 'summer', code: 'ABC-12' }), null);
+  });
+
+  it('no part of a request whose client has hung up', async () => {
+    const connected = await service();
+    let server;
+    const answer = new Promise((resolve) => {
+      server = http.createServer((request) => resolve(rejected(connected.save({ ...POOL, codes: request }))));
+    });
+    await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve));
+    const socket = net.connect(server.address().port, '127.0.0.1');
+    socket.write('PUT / HTTP/1.1\r\nHost: x\r\nContent-Length: 1000\r\n\r\nA1\nB2\nABC-12', () => socket.destroy());
+    assert((await answer) instanceof Error);
+    await new Promise((resolve) => server.close(resolve));
+    assert.strictEqual(await connected.find({ campaignId: 'summer', code: 'ABC-12' }), null);
   });
 
   it('whatever its source throws, nothing too', async () => {

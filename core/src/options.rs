@@ -122,6 +122,10 @@ impl Options {
             .or_else(|| client.default_database.clone())
             .filter(|name| !name.is_empty())
             .ok_or_else(|| Error::invalid("database", "is neither set nor in the path of the uri"))?;
+        if database.len() > 63 || database.contains(['/', '\\', '.', ' ', '"', '$', '\0']) {
+            let reason = "must be the name of a database: at most 63 bytes, without / \\ . \" $ and spaces";
+            return Err(Error::invalid("database", reason));
+        }
         Ok((client, database))
     }
 }
@@ -196,7 +200,9 @@ mod tests {
         let error = field_and_reason("mongodb://me:hunter2@@h:x/db").await;
         assert!(error.starts_with("uri: ") && !error.contains("hunter2"), "{error}");
         assert!(field_and_reason("mongodb://h/db?useNewUrlParser=true").await.contains("useNewUrlParser"));
-        assert!(field_and_reason("mongodb://h").await.starts_with("database: "));
+        for uri in ["mongodb://h", &format!("mongodb://h/{}", "x".repeat(64))] {
+            assert!(field_and_reason(uri).await.starts_with("database: "), "{uri}");
+        }
         assert!(!format!("{:?}", Options::new("mongodb://me:hunter2@h/db")).contains("hunter2"));
     }
 

@@ -10,9 +10,9 @@ use code_service_tests::built;
 use crate::install::{Node, installed, root};
 use crate::succeeds;
 
-/// Parts of the host's tests that are about what callers see. The others are about its own logs, metrics, clock,
+/// Parts of the host's tests that are about what callers and dashboards see. The others are about its own logs, clock,
 /// configuration, and command line.
-const PARTS: [&str; 14] = [
+const PARTS: [&str; 15] = [
     "api::",
     "auth::",
     "concurrency::",
@@ -24,6 +24,7 @@ const PARTS: [&str; 14] = [
     "errors::",
     "input::",
     "json::",
+    "metrics::",
     "reservations::",
     "stop::",
     "upload::",

@@ -1,4 +1,5 @@
-//! The packages that `make node` makes, installed and run as a user would. `make node-test` runs these.
+//! The packages, made and installed by npm and run as a user would: with the addon as these tests build it, and as
+//! `make node` makes them, which `make node-test` runs.
 
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
@@ -7,12 +8,24 @@ use std::process::Command;
 use code_service_tests::{Mongod, binary, fresh_database};
 
 use crate::install::{Node, installed, root, tests};
-use crate::{example_of, mocha_on, succeeds};
+use crate::{example_of, mocha_on, succeeds, tempfile};
 
-fn npm() -> PathBuf {
+/// Where `make node` puts them.
+fn made() -> PathBuf {
     let npm = binary::target_folder().expect("tests run in the target folder").join("npm");
     assert!(npm.is_dir(), "there is no {}: run make node", npm.display());
     npm
+}
+
+/// The same of the folders that these tests require.
+fn packed() -> PathBuf {
+    let modules = installed().parent().expect("node_modules");
+    let folder = tempfile(&modules.join("../packed"));
+    for package in ["code-service", "code-service-linux-x64-gnu"] {
+        let mut command = Command::new("npm");
+        succeeds(command.args(["pack", "--silent"]).arg(modules.join(package)).current_dir(&folder));
+    }
+    folder
 }
 
 fn version() -> &'static str {
@@ -20,12 +33,10 @@ fn version() -> &'static str {
 }
 
 /// An empty folder with the package, and that for this C library, installed by npm, which finds no others.
-fn folder_for(libc: &str) -> PathBuf {
-    let folder = npm().join("installed").join(libc);
-    let _ = std::fs::remove_dir_all(&folder);
-    std::fs::create_dir_all(&folder).expect("can be made");
+fn folder_for(packages: &Path, libc: &str) -> PathBuf {
+    let folder = tempfile(&packages.join("installed").join(libc));
     std::fs::write(folder.join("package.json"), "{}").expect("can be written");
-    let tarball = |package: &str| npm().join(format!("{package}-{}.tgz", version()));
+    let tarball = |package: &str| packages.join(format!("{package}-{}.tgz", version()));
     // npm refuses a package for another C library than its own.
     let force = (libc == "musl").then_some("--force");
     succeeds(
@@ -38,35 +49,56 @@ fn folder_for(libc: &str) -> PathBuf {
     folder
 }
 
-#[test]
-#[ignore = "needs make node"]
-fn they_hold_what_runs_and_nothing_else() {
+/// The tarballs hold what runs, what one reads before, and nothing else.
+fn must_be_complete(packages: &Path, platforms: &[&str]) {
     let listed = |package: &str| -> BTreeSet<String> {
-        let tarball = npm().join(format!("{package}-{}.tgz", version()));
+        let tarball = packages.join(format!("{package}-{}.tgz", version()));
         let said = succeeds(Command::new("tar").arg("tzf").arg(tarball));
         said.lines().map(|line| line.trim_start_matches("package/").to_owned()).collect()
     };
-    let names = ["README.md", "index.d.ts", "index.js", "index.mjs", "package.json"];
+    let every = ["LICENSE-APACHE", "LICENSE-MIT", "package.json"].map(str::to_owned);
+    let names = ["README.md", "index.d.ts", "index.js", "index.mjs"].map(str::to_owned);
     let lib = std::fs::read_dir(root().join("bindings-node/lib")).expect("it is there");
     let lib = lib.map(|file| format!("lib/{}", file.expect("listed").file_name().to_string_lossy()));
-    assert_eq!(listed("code-service"), names.map(str::to_owned).into_iter().chain(lib).collect());
-    for platform in ["linux-x64-gnu", "linux-x64-musl"] {
+    assert_eq!(listed("code-service"), every.clone().into_iter().chain(names).chain(lib).collect());
+    for platform in platforms {
         let addon = format!("code-service.{platform}.node");
         assert_eq!(
             listed(&format!("code-service-{platform}")),
-            BTreeSet::from(["package.json".to_owned(), addon])
+            every.clone().into_iter().chain([addon]).collect()
         );
     }
 }
 
-#[test]
-#[ignore = "needs make node"]
-fn installed_into_an_empty_folder_they_run_the_example_of_the_readme() {
-    let folder = folder_for("gnu");
+/// In this folder the example of the README runs on every runtime.
+fn must_run_the_example(folder: &Path) {
     for node in [Node::V12, Node::V20, Node::V26] {
         let mut command = node.bare();
         let script = example_of("bindings-node/README.md", &Mongod::shared().uri_for(&fresh_database()));
-        assert_eq!(succeeds(command.args(["--eval", &script]).current_dir(&folder)), "2\n");
+        assert_eq!(succeeds(command.args(["--eval", &script]).current_dir(folder)), "2\n");
+    }
+}
+
+#[test]
+fn packed_and_installed_into_an_empty_folder_they_are_complete_and_run() {
+    let packages = packed();
+    must_be_complete(&packages, &["linux-x64-gnu"]);
+    must_run_the_example(&folder_for(&packages, "gnu"));
+}
+
+#[test]
+#[ignore = "needs make node"]
+fn as_they_are_released_they_are_complete() {
+    must_be_complete(&made(), &["linux-x64-gnu", "linux-x64-musl"]);
+}
+
+#[test]
+#[ignore = "needs make node"]
+fn the_addon_for_glibc_passes_its_tests_on_every_runtime() {
+    let folder = folder_for(&made(), "gnu");
+    must_run_the_example(&folder);
+    for node in [Node::V12, Node::V20, Node::V26] {
+        mocha_on(node.bare(), &folder.join("node_modules"), &format!("glibc, {node:?}"));
     }
 }
 
@@ -74,7 +106,7 @@ fn installed_into_an_empty_folder_they_run_the_example_of_the_readme() {
 #[test]
 #[ignore = "needs make node"]
 fn the_addon_for_glibc_loads_on_old_distributions() {
-    let addon = npm().join("code-service-linux-x64-gnu/code-service.linux-x64-gnu.node");
+    let addon = made().join("code-service-linux-x64-gnu/code-service.linux-x64-gnu.node");
     let said = succeeds(Command::new("readelf").args(["--wide", "--version-info"]).arg(addon));
     let mut versions: Vec<Vec<u32>> = said
         .split("Name: GLIBC_")
@@ -93,7 +125,7 @@ fn the_addon_for_glibc_loads_on_old_distributions() {
 fn the_addon_for_musl_passes_its_tests_on_musl() {
     let target = binary::target_folder().expect("tests run in the target folder");
     let node = succeeds(Command::new(root().join(".ci/musl-node")).arg(&target));
-    let folder = folder_for("musl");
+    let folder = folder_for(&made(), "musl");
     mocha_on(Command::new(node.trim()), &folder.join("node_modules"), "musl");
 }
 
@@ -101,7 +133,7 @@ fn the_addon_for_musl_passes_its_tests_on_musl() {
 #[test]
 #[ignore = "needs make node"]
 fn the_example_runs_as_its_page_says() {
-    let folder = npm().join("installed/example");
+    let folder = made().join("installed/example");
     let _ = std::fs::remove_dir_all(&folder);
     for part in ["bindings-node", "examples/node"] {
         let to = folder.join(part);

@@ -19,6 +19,17 @@ function number(name, otherwise) {
   return Number(value);
 }
 
+const UNITS = { ms: 1, s: 1e3, m: 60e3, h: 3600e3, d: 24 * 3600e3 };
+
+/** Milliseconds, written as `24h`. */
+function duration(name, otherwise) {
+  const [, amount, unit] = /^(\d+)(ms|s|m|h|d)$/.exec(process.env[name] || otherwise) || [];
+  if (amount === undefined) {
+    throw new Error(`${name} must be a duration with its unit, such as 24h, 90m or 1500ms`);
+  }
+  return Number(amount) * UNITS[unit];
+}
+
 function required(name) {
   const value = secret(name);
   if (!value) {
@@ -27,7 +38,7 @@ function required(name) {
   return value;
 }
 
-/** The configuration of this process: the variables of the deployed service. */
+/** The configuration of this process, from those variables of the deployed service that it knows. */
 function load() {
   const isProd = process.env.NODE_ENV === 'prod';
   const privateKey = (secret('TITAN_JWT__PRIVATE_KEY') || '').replace(/\\n/g, '\n');
@@ -41,6 +52,7 @@ function load() {
     mongoUri: required('TITAN_MONGO__URI'),
     bucket: process.env.TITAN_AWS__CLIENTS__SCORING_BUCKET__LOCAL_PATH,
     types: ['tm', 'external'],
+    reservationTtlMS: duration('TITAN_CODES__RESERVATION_TTL', '24h'),
     bareCodes: process.env.TITAN_REPLIES__RESERVE === 'array',
     devEndpoints: !isProd && process.env.TITAN_DEV_ENDPOINTS__ENABLED !== 'false',
     jwt: {

@@ -4,15 +4,13 @@ const fs = require('fs');
 const path = require('path');
 
 const Router = require('koa-router');
-const prometheus = require('prom-client');
 
 const { auth, token } = require('./auth');
 const { ApiError } = require('./envelope');
+const { registry } = require('./metrics');
 const { bad, requests } = require('./request');
 
 const STATUSES = ['available', 'reserved', 'assigned'];
-
-prometheus.collectDefaultMetrics();
 
 /** An answer without the envelope. */
 function plain(ctx, text, type = 'text/plain') {
@@ -34,7 +32,7 @@ function routes(config, manager, prefix) {
   const campaign = (ctx) => inPath(ctx, 'campaignId');
 
   router.get('/heartbeat', (ctx) => plain(ctx, 'OK'));
-  router.get('/metrics', async (ctx) => plain(ctx, await prometheus.register.metrics(), prometheus.register.contentType));
+  router.get('/metrics', async (ctx) => plain(ctx, await registry.metrics(), registry.contentType));
 
   const given = async (ctx) => {
     const { codes, reserveId } = await body(ctx, ['codes', 'reserveId']);

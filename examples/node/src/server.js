@@ -6,7 +6,11 @@ const { CodeService } = require('code-service');
 const { codes } = require('./codes');
 const config = require('./config');
 const { envelope } = require('./envelope');
+const { measured } = require('./metrics');
 const { routes } = require('./routes');
+
+/** How long calls may take that are under way when the process is told to stop. */
+const GRACE_MS = 25000;
 
 function log(level, message, fields) {
   const line = { '@timestamp': new Date().toISOString(), level, message, logger: 'server', ...fields };
@@ -21,7 +25,8 @@ async function createIndexes() {
 
 async function serve() {
   const settings = config.load();
-  const service = await CodeService.connect({ uri: settings.mongoUri });
+  const { mongoUri: uri, reservationTtlMS } = settings;
+  const service = await CodeService.connect({ uri, reservationTtlMS });
   const problems = await service.verifyIndexes();
   if (problems.length > 0) {
     throw new Error(problems.map(({ message }) => message).join('; '));
@@ -29,6 +34,7 @@ async function serve() {
 
   const app = new Koa();
   app.on('error', (error) => log('error', error.message, { code: error.code, cause: error.cause }));
+  app.use(measured);
   app.use(envelope);
   const manager = codes(service);
   for (const prefix of ['', '/v1']) {
@@ -39,6 +45,10 @@ async function serve() {
   const server = app.listen(settings.port, () => log('info', 'listening', { port: server.address().port }));
   const stop = () => {
     log('info', 'stopping');
+    setTimeout(() => {
+      log('warn', 'calls that go on are cut off');
+      process.exit(1);
+    }, GRACE_MS).unref();
     server.close(() => service.close().then(() => process.exit(0)));
   };
   process.once('SIGTERM', stop);
