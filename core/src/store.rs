@@ -39,7 +39,7 @@ impl Store {
         let (client_options, database) = options.resolve().await?;
         let hosts = hosts(&client_options);
         // To find a server, and for its answer.
-        let limit = client_options.server_selection_timeout.unwrap_or(LONG) + SHORT;
+        let limit = client_options.server_selection_timeout.unwrap_or(LONG).saturating_add(SHORT);
         let client = Client::with_options(client_options)
             .map_err(|_| Error::invalid("uri", "holds options that disagree"))?;
         let database = client.database(&database);
