@@ -112,9 +112,10 @@ impl Options {
         // Ten connections, the driver's default, would make the callers of a burst queue for them.
         client.max_pool_size.get_or_insert(64);
         client.max_connecting.get_or_insert(8);
-        // A server that is gone without a word is noticed after both of these.
+        // A server that is gone without a word is noticed after both of these together: soon enough that callers
+        // who wait for it are served within five seconds.
         client.heartbeat_freq.get_or_insert(Duration::from_secs(1));
-        client.connect_timeout.get_or_insert(Duration::from_secs(3));
+        client.connect_timeout.get_or_insert(Duration::from_secs(2));
         client.app_name.get_or_insert_with(|| "code-service".to_owned());
         let database = self
             .database
