@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
-use mongodb::bson::{DateTime, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::options::ReadConcern;
 
 use crate::claim::{self, Claims, Holder};
@@ -223,16 +223,25 @@ async fn in_use_without_entry(store: &Store, owned: &Owned) -> Result<Option<Err
     }))
 }
 
-/// Gives back what attempts with these dates hold under the id. What has no such date belongs to somebody
-/// else who happens to have the same id.
+/// Gives back what attempts with these dates hold under the id, and takes the id away from what was assigned while
+/// they held it. What has no such date belongs to somebody else who happens to have the same id.
 pub(crate) async fn give_back_past(store: &Store, id: &ReserveId, past: &[DateTime]) -> Result<()> {
     if past.is_empty() || is(Mutant::NoSweep) {
         return Ok(());
     }
-    let mut dead = document::held(doc! {}, id);
-    dead.insert("date.reserved", doc! { "$in": past });
-    let done = store.codes.update_many(dead, document::released()).within(MEDIUM).await;
-    done.map(|_| ()).map_err(|e| database_error("giving codes of a dead attempt back", e))
+    let dead = |mut filter: Document| {
+        filter.insert("reserveId", id.as_str());
+        filter.insert("date.reserved", doc! { "$in": past });
+        filter
+    };
+    let held = store.codes.update_many(document::unassigned(dead(doc! {})), document::released());
+    let assigned = doc! { "date.assigned": { "$ne": Bson::Null } };
+    // Somebody has assigned these meanwhile and named no id: they are theirs, and not of this one.
+    let taken = store.codes.update_many(dead(assigned), doc! { "$unset": { "reserveId": "" } });
+    let failed = |e| database_error("giving codes of a dead attempt back", e);
+    held.within(MEDIUM).await.map_err(failed)?;
+    taken.within(MEDIUM).await.map_err(failed)?;
+    Ok(())
 }
 
 /// The codes that were granted under the entry's id and date and have not been released since.

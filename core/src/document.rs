@@ -119,11 +119,17 @@ pub(crate) fn unassigned(mut filter: Document) -> Document {
     filter
 }
 
-/// Adds to `filter` that a code was assigned while it was held under `id`.
-pub(crate) fn assigned_under(mut filter: Document, id: &ReserveId) -> Document {
+/// Adds to `filter` that a code is held under `id`, or was assigned while it was.
+pub(crate) fn carrying(mut filter: Document, id: &ReserveId) -> Document {
     filter.insert("reserveId", id.as_str());
     // Without it the id is a stale one, and the code was available when it was assigned.
     filter.insert("date.reserved", doc! { "$ne": Bson::Null });
+    filter
+}
+
+/// Adds to `filter` that a code was assigned while it was held under `id`.
+pub(crate) fn assigned_under(filter: Document, id: &ReserveId) -> Document {
+    let mut filter = carrying(filter, id);
     filter.insert("date.assigned", doc! { "$ne": Bson::Null });
     filter
 }

@@ -51,10 +51,10 @@ impl fmt::Display for IndexProblem {
             write!(
                 f,
                 "the index {index} of the collection {collection} has other properties than it must: drop it with \
-                 db.getCollection(\"{collection}\").dropIndex(\"{index}\") and create the indexes again"
+                 db.getCollection(\"{collection}\").dropIndex(\"{index}\"), and make it again with ensure_indexes"
             )
         } else {
-            write!(f, "the collection {collection} has no index {index}: create the indexes")
+            write!(f, "the collection {collection} has no index {index}: make it with ensure_indexes")
         }
     }
 }

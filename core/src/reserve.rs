@@ -51,8 +51,8 @@ pub struct Reservation {
     pub campaign: CampaignId,
     /// Their type.
     pub code_type: CodeType,
-    /// The codes, in no order. Fewer than asked only if the reserve allowed it, or if some of an earlier
-    /// reservation were released since.
+    /// The codes, in no order. Fewer than asked only if the reserve allowed it, or the first one under its id, or if
+    /// some of an earlier reservation were released since.
     pub codes: Vec<Code>,
     /// When they were reserved, by the database server's clock: a moment before, rather than after. Servers of
     /// one replica set whose clocks differ can make it wrong by that difference.

@@ -35,8 +35,8 @@ impl CodeService {
     /// attempts have left.
     ///
     /// # Errors
-    /// - `invalid_argument` if an option is wrong, the server is a standalone one or a mongos, or refuses the
-    ///   credentials,
+    /// - `invalid_argument` if an option is wrong, the server is a standalone one, a mongos, or of a replica set whose
+    ///   majority confirms what is in no journal yet, or it refuses the credentials,
     /// - `unavailable`, with the hosts in its message, if no primary is found within
     ///   [`Options::server_selection_timeout`].
     pub async fn connect(options: Options) -> Result<Self> {

@@ -45,17 +45,17 @@ pub(crate) async fn assign(
 ) -> Result<SettleReport> {
     let mut report = start(&codes)?;
     for batch in distinct(codes).chunks(BATCH) {
-        let among = doc! { "_id": document::ids_in(campaign, batch) };
-        let updated = assign_among(store, &among, reserve_id).await?;
-        report.updated += updated;
-        if let Some(id) = reserve_id
-            && updated < batch.len() as u64
-        {
+        let mut rest = Rest::of(batch);
+        while let Some(left) = rest.to_settle()? {
+            let among = doc! { "_id": document::ids_in(campaign, left) };
+            let updated = assign_among(store, &among, reserve_id).await?;
+            report.updated += updated;
+            let Some(id) = reserve_id.filter(|_| updated < left.len() as u64) else { break };
             // Assigned is final, so a look afterwards tells what belongs to the id, also when this call repeats one.
-            let asked = Instant::now();
-            let ours = find(store, document::assigned_under(among, id)).await?;
-            report.lost.extend(lost(store, batch, &ours, asked).await?);
+            let under = under(store, among, id).await?;
+            rest.retain(&under, |code| !under.assigned.contains(code));
         }
+        report.lost.extend(rest.lost(batch));
     }
     Ok(report)
 }
@@ -97,25 +97,97 @@ pub(crate) async fn release(
 ) -> Result<SettleReport> {
     let mut report = start(&codes)?;
     for batch in distinct(codes).chunks(BATCH) {
-        let among = doc! { "_id": document::ids_in(campaign, batch) };
-        let held = match reserve_id {
-            Some(id) if !is(Mutant::NoFence) => document::held(among.clone(), id),
-            Some(_) | None => document::reserved(among.clone()),
-        };
-        let asked = Instant::now();
-        let mut held = find(store, held).await?;
-        let ended = end_reservations(store, campaign, &held).await?;
-        report.updated += ended;
-        if let Some(id) = reserve_id {
-            if ended < held.len() as u64 {
-                // Somebody has assigned them since.
-                let now = find(store, document::assigned_under(among, id)).await?;
-                held.retain(|code| !now.iter().any(|other| other.get("_id") == code.get("_id")));
-            }
-            report.lost.extend(lost(store, batch, &held, asked).await?);
+        let mut rest = Rest::of(batch);
+        while let Some(left) = rest.to_settle()? {
+            let among = doc! { "_id": document::ids_in(campaign, left) };
+            let held = match reserve_id {
+                Some(id) if !is(Mutant::NoFence) => document::held(among.clone(), id),
+                Some(_) | None => document::reserved(among.clone()),
+            };
+            let held = find(store, held).await?;
+            let ended = end_reservations(store, campaign, &held).await?;
+            report.updated += ended;
+            let Some(id) = reserve_id.filter(|_| ended < left.len() as u64) else { break };
+            let held: HashSet<Code> = held.iter().map(document::code).collect::<Result<_>>()?;
+            let under = under(store, among, id).await?;
+            // Those that were held and do not carry the id any more were released, by this call or beside it.
+            rest.retain(&under, |code| under.assigned.contains(code) || !held.contains(code));
         }
+        report.lost.extend(rest.lost(batch));
     }
     Ok(report)
+}
+
+/// Codes that are settled under an id until nothing is left of them that it holds.
+///
+/// A server that was primary, and does not know that it is no more, finds less than there is. What is held in truth is
+/// settled again: the driver knows the new one by then.
+struct Rest {
+    left: Vec<Code>,
+    lost: HashSet<Code>,
+    rounds: usize,
+}
+
+impl Rest {
+    /// More than elections follow one another.
+    const ROUNDS: usize = 8;
+
+    fn of(batch: &[Code]) -> Self {
+        Rest { left: batch.to_vec(), lost: HashSet::new(), rounds: 0 }
+    }
+
+    /// What is to be settled now; None if nothing is left.
+    fn to_settle(&mut self) -> Result<Option<&[Code]>> {
+        self.rounds += 1;
+        if self.left.is_empty() {
+            return Ok(None);
+        }
+        if self.rounds > Self::ROUNDS {
+            return Err(Error::unavailable("the database gives two answers: call again"));
+        }
+        Ok(Some(&self.left))
+    }
+
+    /// Goes on with what the id still holds. Of the others those are lost of which `is_lost` says so.
+    fn retain(&mut self, under: &Under, is_lost: impl Fn(&Code) -> bool) {
+        let (held, others) = self.left.drain(..).partition(|code| under.held.contains(code));
+        self.left = held;
+        self.lost.extend(others.into_iter().filter(is_lost));
+    }
+
+    /// In the order of the batch.
+    fn lost(&self, batch: &[Code]) -> Vec<Code> {
+        batch.iter().filter(|code| self.lost.contains(*code)).cloned().collect()
+    }
+}
+
+/// Codes that carry an id.
+struct Under {
+    /// Held under it.
+    held: HashSet<Code>,
+    /// Assigned while they were.
+    assigned: HashSet<Code>,
+}
+
+/// Those of the codes that carry the id, as the primary knows them that a majority takes for it.
+async fn under(store: &Store, among: Document, id: &ReserveId) -> Result<Under> {
+    let failed = |e| database_error("looking codes up", e);
+    let cursor = store
+        .codes
+        .find(document::carrying(among, id))
+        .projection(doc! { "_id": 1, "date.assigned": 1 })
+        .read_concern(ReadConcern::linearizable())
+        .max_time(SHORT)
+        .within(SHORT)
+        .await
+        .map_err(failed)?;
+    let found: Vec<Document> = cursor.try_collect().within(MEDIUM).await.map_err(failed)?;
+    let is_assigned = |code: &&Document| {
+        code.get_document("date").is_ok_and(|dates| dates.get_datetime("assigned").is_ok())
+    };
+    let (assigned, held): (Vec<&Document>, Vec<&Document>) = found.iter().partition(is_assigned);
+    let codes = |documents: Vec<&Document>| documents.into_iter().map(document::code).collect::<Result<_>>();
+    Ok(Under { held: codes(held)?, assigned: codes(assigned)? })
 }
 
 /// Ends the reservations that were seen on these codes, and no other that has come since. Returns how many.
@@ -187,14 +259,4 @@ async fn find(store: &Store, filter: Document) -> Result<Vec<Document>> {
 fn distinct(codes: Vec<Code>) -> Vec<Code> {
     let mut seen = HashSet::with_capacity(codes.len());
     codes.into_iter().filter(|code| seen.insert(code.clone())).collect()
-}
-
-/// Those of the codes that were not found; a server that is primary no more does not know.
-async fn lost(store: &Store, batch: &[Code], found: &[Document], asked: Instant) -> Result<Vec<Code>> {
-    let found: HashSet<Code> = found.iter().map(document::code).collect::<Result<_>>()?;
-    let lost: Vec<Code> = batch.iter().filter(|code| !found.contains(code)).cloned().collect();
-    if !lost.is_empty() {
-        store.must_be_news(asked).await?;
-    }
-    Ok(lost)
 }

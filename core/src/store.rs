@@ -57,7 +57,8 @@ impl Store {
             tasks: Tasks::default(),
             database,
         };
-        let hello = store.hello().within(limit).await.map_err(|error| at_connect(error, &hosts))?;
+        let asked = async { Ok::<_, DriverError>((store.hello().await?, store.journals().await?)) };
+        let (hello, journals) = asked.within(limit).await.map_err(|error| at_connect(error, &hosts))?;
         if hello.get_str("msg").ok() == Some("isdbgrid") {
             // It tells the time itself, and answers for servers that go on: nothing here would have a deadline.
             return Err(Error::invalid(
@@ -74,7 +75,31 @@ impl Store {
                 ),
             ));
         }
+        if journals == Some(false) {
+            return Err(Error::invalid(
+                "uri",
+                format!(
+                    "{hosts} confirms writes that are not in the journal yet, and could forget them: run \
+                     conf = rs.conf(); conf.writeConcernMajorityJournalDefault = true; rs.reconfig(conf)"
+                ),
+            ));
+        }
         Ok(store)
+    }
+
+    /// Whether a majority that has confirmed a write has it in its journals. None if the user may not know, who then
+    /// has to trust whoever runs the database; and of what is no replica set.
+    async fn journals(&self) -> mongodb::error::Result<Option<bool>> {
+        let admin = self.database.client().database("admin");
+        let config = admin.run_command(doc! { "replSetGetConfig": 1 }).selection_criteria(primary()).await;
+        match config {
+            Ok(reply) => {
+                let config = reply.get_document("config");
+                Ok(config.and_then(|config| config.get_bool("writeConcernMajorityJournalDefault")).ok())
+            }
+            Err(error) if matches!(*error.kind, DriverErrorKind::Command(_)) && !passing(&error) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// The clock of the primary, with the driver's own error.

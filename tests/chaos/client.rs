@@ -10,7 +10,7 @@ use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
 use crate::history::{Call, Outcome, Status, WallMs};
-use crate::plan::{EXPIRING, MIXED, Orders, PLENTY, Wish};
+use crate::plan::{EXPIRING, MIXED, Orders, PLENTY, SCARCE, Wish};
 use crate::record::{Recorder, now};
 
 /// For how long the same shared id is drawn, in microseconds.
@@ -196,7 +196,7 @@ impl Caller {
             return;
         }
         // Whoever names no id must be sure to be the holder: not so where others know the id, or it expires.
-        let fenced = !alone || pool == EXPIRING || self.rng.random_bool(0.7);
+        let fenced = !alone || [SCARCE, EXPIRING].contains(&pool) || self.rng.random_bool(0.7);
         let for_good = match pool {
             PLENTY | MIXED => 0.1,
             EXPIRING => 0.05,

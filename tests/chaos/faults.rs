@@ -45,7 +45,7 @@ const FAULTS: [(Fault, &str, &str); 14] = [
     (SlowNetwork, "slow-network", "all that clients send is slow"),
     (HalfOpen, "half-open", "connections to the primary fall silent, and nobody is told"),
     (CutConnections, "cut-connections", "all connections are closed"),
-    (FailingCommands, "failing-commands", "commands fail on the primary, in all the ways that they can"),
+    (FailingCommands, "failing-commands", "commands fail on the primary, in all the ways that pass"),
     (KillClient, "kill-client", "a client process is killed, and another takes its place"),
     (PauseClient, "pause-client", "a client process stands still, and goes on"),
 ];
@@ -183,10 +183,12 @@ fn failure(rng: &mut StdRng) -> Document {
     match rng.random_range(0..4) {
         0 => data.insert("closeConnection", true),
         1 => data.insert("writeConcernError", doc! { "code": 64, "errmsg": "waiting for replication" }),
-        // HostUnreachable, HostNotFound, ExceededTimeLimit, interrupted for a change of state, time limit, stepped
-        // down, not writable primary, a lock that was not had.
+        // Hosts and networks that are not there, limits of time, locks that were not had, conflicts, servers that are
+        // primary no more or shut down, and no server that fits.
         _ => {
-            let codes = [6, 7, 262, 11_602, 50, 189, 10_107, 24];
+            let codes = [
+                6, 7, 24, 50, 89, 91, 112, 133, 134, 189, 262, 9_001, 10_107, 11_600, 11_602, 13_435, 13_436,
+            ];
             data.insert("errorCode", codes[rng.random_range(0..codes.len())])
         }
     };

@@ -49,7 +49,7 @@ async fn main() -> ExitCode {
                 let faults = Fault::names();
                 eprintln!("{error}\nusage: chaos [--seed N] [--minutes M] [--faults {faults}] [--clients N]");
                 eprintln!(
-                    "             [--callers N] [--codes N] [--normal SECONDS] [--at-least CALLS,FAULTS]"
+                    "             [--callers N] [--codes N] [--normal SECONDS] [--calm SECONDS] [--at-least CALLS,FAULTS]"
                 );
                 eprintln!("       chaos check FOLDER");
                 ExitCode::FAILURE
@@ -69,6 +69,7 @@ fn plan(options: &[&str]) -> Result<Plan, Box<dyn Error>> {
         codes: 200_000,
         folder: PathBuf::new(),
         normal: Duration::from_secs(5),
+        calm: Duration::ZERO,
         at_least: (0, 0),
     };
     for option in options.chunks(2) {
@@ -78,6 +79,7 @@ fn plan(options: &[&str]) -> Result<Plan, Box<dyn Error>> {
             ["--clients", clients] => plan.clients = clients.parse()?,
             ["--callers", callers] => plan.callers = callers.parse()?,
             ["--normal", seconds] => plan.normal = Duration::from_secs(seconds.parse()?),
+            ["--calm", seconds] => plan.calm = Duration::from_secs(seconds.parse()?),
             ["--codes", codes] => plan.codes = codes.parse()?,
             ["--at-least", numbers] => {
                 let (calls, faults) = numbers.split_once(',').ok_or("--at-least CALLS,FAULTS")?;

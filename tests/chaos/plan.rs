@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::history::Pool;
 
-/// A day: how long reservations last but in the pool [`EXPIRING`].
+/// A day: how long reservations last where they do not expire while the run goes on.
 const DAY_MS: u64 = 24 * 60 * 60 * 1000;
 
 /// Enough for everybody.
@@ -31,7 +31,8 @@ pub(crate) fn pools(size: u32) -> Vec<Pool> {
     };
     vec![
         pool("plenty", DAY_MS, size),
-        pool("scarce", DAY_MS, 120),
+        // What the dead hold comes back before the run is over.
+        pool("scarce", 60_000, 120),
         pool("expiring", 4_000, size / 20),
         pool("mixed", DAY_MS, size / 5),
     ]

@@ -40,6 +40,8 @@ pub(crate) struct Plan {
     pub(crate) folder: PathBuf,
     /// How long after there is a primary again the service may take to answer normally.
     pub(crate) normal: Duration,
+    /// How long no new fault begins after that, so that more is called between two.
+    pub(crate) calm: Duration,
     /// So many calls and faults there must be.
     pub(crate) at_least: (usize, usize),
 }
@@ -90,6 +92,7 @@ pub(crate) async fn run(plan: &Plan) -> Ran {
         set.wait_for_primary(Duration::from_secs(60));
         let normal = until_normal(&mut watchers).await;
         ran.count(fault, met, normal, plan.normal);
+        tokio::time::sleep(plan.calm).await;
     }
     ran.complaints.extend(clients.failed());
     std::fs::write(Orders::end_of(&plan.folder), "").expect("a file in the run's folder");
@@ -140,7 +143,9 @@ async fn until_normal([without, with]: &mut [Caller; 2]) -> Duration {
         }
     };
     let id = format!("watcher-{}", now());
-    tokio::join!(until_answered(without, None), until_answered(with, Some(id)));
+    let both = async { tokio::join!(until_answered(without, None), until_answered(with, Some(id))) };
+    // Whoever waits longer waits for what does not come.
+    let _ = tokio::time::timeout(UNTIL_QUIET, both).await;
     start.elapsed()
 }
 

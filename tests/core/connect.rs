@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use code_service::{CodeService, ErrorKind, Options, Result, Rows};
 use code_service_tests::supervised::{Supervised, wait_until};
 use code_service_tests::{Mongod, binary, fresh_database};
+use mongodb::bson::doc;
 
 use crate::support::*;
 
@@ -97,6 +98,24 @@ async fn a_standalone_server_is_refused_with_its_address() {
     assert_eq!(error.kind(), ErrorKind::InvalidArgument);
     let said = error.to_string();
     assert!(said.contains(&format!("127.0.0.1:{port}")) && said.contains("standalone"), "{said}");
+    assert!(said.contains("--replSet rs0") && said.contains("rs.initiate()"), "{said}");
+}
+
+#[tokio::test]
+async fn a_replica_set_that_confirms_what_is_in_no_journal_is_refused() {
+    let server = tokio::task::spawn_blocking(Mongod::start).await.expect("starts");
+    let client = mongodb::Client::with_uri_str(server.uri()).await.expect("our own");
+    let admin = client.database("admin");
+    let reply = admin.run_command(doc! { "replSetGetConfig": 1 }).await.expect("our own");
+    let mut config = reply.get_document("config").expect("it has one").clone();
+    config.insert("writeConcernMajorityJournalDefault", false);
+    config.insert("version", config.get_i32("version").expect("a number") + 1);
+    admin.run_command(doc! { "replSetReconfig": config }).await.expect("a good configuration");
+    let error = CodeService::connect(Options::new(server.uri_for("db")))
+        .await
+        .expect_err("it could forget a code's holder");
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert!(error.to_string().contains("rs.reconfig(conf)"), "{error}");
 }
 
 #[tokio::test]
@@ -153,4 +172,24 @@ async fn a_server_that_goes_away_is_unavailable_until_it_is_back() {
     let again = service.reserve(wish_under("mine", 2)).await.expect("a replay");
     assert!(again.replayed && again.codes.len() == 2);
     service.reserve(wish(8)).await.expect("the rest is available");
+}
+
+#[tokio::test]
+async fn a_closed_service_says_so() {
+    let ground = Ground::new(1).await;
+    ground.service.close().await;
+    ground.service.close().await;
+    let answers = [
+        ground.reserve(1).await.map(drop),
+        ground.service.reserve(wish_under("mine", 1)).await.map(drop),
+        ground.service.recover(&reserve_id("mine")).await.map(drop),
+        ground.service.assign(&campaign(), codes(["A"]), None).await.map(drop),
+        ground.service.count(&campaign(), &tm()).await.map(drop),
+        ground.service.find(&campaign(), &code("A")).await.map(drop),
+        ground.service.save(&campaign(), &tm(), Rows::codes(["A"])).await.map(drop),
+    ];
+    for answer in answers {
+        let error = answer.expect_err("it is closed");
+        assert_eq!(error.kind(), ErrorKind::Closed, "{error:?}");
+    }
 }

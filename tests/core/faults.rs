@@ -40,6 +40,12 @@ impl Breakable {
         fail_point(&self.admin, mode.into(), how).await
     }
 
+    /// Waits until one command more has been met than `before`.
+    async fn wait_until_met(&self, before: i64) {
+        let met = doc! { "waitForFailPoint": "failCommand", "timesEntered": before + 1, "maxTimeMS": 20_000 };
+        self.admin.run_command(met).await.expect("a command comes");
+    }
+
     async fn mend(&self) {
         fail_point(&self.admin, "off".into(), doc! {}).await;
     }
@@ -192,6 +198,75 @@ async fn a_grant_whose_answer_is_lost_is_granted_all_the_same() {
     let again = server.ground.service.reserve(wish_under("mine", 4)).await.expect("a replay");
     assert_eq!(distinct(&again.codes), distinct(&reservation.codes));
     assert_eq!(server.ground.count().await, counts(6, 4, 0));
+}
+
+fn slow(milliseconds: i32) -> Document {
+    doc! { "blockConnection": true, "blockTimeMS": milliseconds }
+}
+
+/// What a server did not know that was cut off from the others can be there when its successor takes the entry.
+#[tokio::test]
+async fn codes_that_appear_under_an_id_while_its_entry_is_on_its_way_are_seen() {
+    let server = Breakable::new(3).await;
+    let before = server.fail("insert", once(), slow(1_000)).await;
+    let service = server.ground.service.clone();
+    let call = tokio::spawn(async move { service.reserve(wish_under("mine", 2)).await });
+    server.wait_until_met(before).await;
+    let now = server.ground.now().await;
+    server.ground.set("CODE000000", doc! { "reserveId": "mine", "date.reserved": now }).await;
+    let error = call.await.expect("no panic").expect_err("the id is somebody's");
+    assert_eq!(error.kind(), ErrorKind::ReservationMismatch, "{error}");
+    assert_eq!(server.ground.held_under(&reserve_id("mine")).await, set(["CODE000000"]));
+}
+
+/// The same for what is settled: it is held, and a server did not know.
+#[tokio::test]
+async fn codes_that_are_held_after_all_are_settled_and_not_lost() {
+    let (first, other) = ("CODE000000", "CODE000001");
+    for assign in [true, false] {
+        let server = Breakable::new(2).await;
+        // An assign looks once, a release looks for what it may end before.
+        let looks = if assign {
+            doc! { "times": 1 }
+        } else {
+            doc! { "skip": 1 }
+        };
+        let before = server.fail("find", looks, slow(1_000)).await;
+        let service = server.ground.service.clone();
+        let call = tokio::spawn(async move {
+            let (codes, id) = (codes([first, other]), reserve_id("mine"));
+            match assign {
+                true => service.assign(&campaign(), codes, Some(&id)).await,
+                false => service.release(&campaign(), codes, Some(&id)).await,
+            }
+        });
+        server.wait_until_met(before).await;
+        let now = server.ground.now().await;
+        server.ground.set(first, doc! { "reserveId": "mine", "date.reserved": now }).await;
+        let report = call.await.expect("no panic").expect("answers");
+        assert_eq!((report.updated, report.lost), (1, codes([other])), "assign: {assign}");
+        let expected = if assign { counts(1, 0, 1) } else { counts(2, 0, 0) };
+        server.mend().await;
+        assert_eq!(server.ground.count().await, expected, "assign: {assign}");
+    }
+}
+
+#[tokio::test]
+async fn an_error_that_does_not_pass_is_told_at_once_and_keeps_nothing() {
+    /// `TypeMismatch`: no server goes on after it.
+    const FOR_GOOD: i32 = 14;
+    for wish in [wish(2), wish_under("mine", 2)] {
+        let server = Breakable::new(3).await;
+        let codes = format!("{}.codes", server.ground.test.name);
+        server.fail("update", doc! { "skip": 0 }, doc! { "errorCode": FOR_GOOD, "namespace": codes }).await;
+        let start = Instant::now();
+        let error = server.ground.service.reserve(wish.clone()).await.expect_err("it cannot be done");
+        assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
+        assert!(start.elapsed() < Duration::from_secs(5), "nobody waits for what does not pass");
+        server.mend().await;
+        assert_eq!(server.ground.count().await, counts(3, 0, 0));
+        assert_eq!(server.ground.service.reserve(wish).await.expect("mended").codes.len(), 2);
+    }
 }
 
 #[tokio::test]

@@ -157,6 +157,26 @@ async fn neither_asking_nor_sweeping_takes_codes_of_another_service_that_has_the
     assert_eq!(ground.held_under(&reserve_id("yours")).await, set(["CODE000003"]));
 }
 
+#[tokio::test]
+async fn what_somebody_assigned_while_a_dead_attempt_had_it_is_not_of_its_id() {
+    for swept in [false, true] {
+        let ground = Ground::new(10).await;
+        DeadAttempt::new(&ground, "mine", 3).await.lay_out(&ground, &["CODE000000", "CODE000001"]).await;
+        let (theirs, id) = (codes(["CODE000000"]), reserve_id("mine"));
+        let report = ground.service.assign(&campaign(), theirs.clone(), None).await.expect("assigns");
+        assert_eq!(report.updated, 1);
+        if swept {
+            let _sweeper = sweeper(&ground).await;
+            wait_until_swept(&ground).await;
+        }
+        assert!(ground.service.recover(&id).await.expect("answers").is_none());
+        let report = ground.service.assign(&campaign(), theirs.clone(), Some(&id)).await.expect("answers");
+        assert_eq!((report.updated, report.lost), (0, theirs));
+        assert_eq!(ground.service.reserve(wish_under("mine", 3)).await.expect("a new one").codes.len(), 3);
+        assert_eq!(ground.count().await, counts(6, 3, 1));
+    }
+}
+
 /// An attempt that died before it had looked whether the id is in use already leaves that look to whoever comes.
 #[tokio::test]
 async fn an_id_in_use_elsewhere_stays_so_after_an_attempt_under_it_has_died() {

@@ -6,25 +6,11 @@ use code_service::{
     CampaignId, Code, CodeService, CodeType, Error, ReservationState, Reserve, ReserveId, Result, Rows,
     SettleReport,
 };
+use code_service_tests::vectors::{self, Step, shown};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use crate::support::Ground;
-
-#[derive(Deserialize)]
-struct Case {
-    name: String,
-    steps: Vec<Step>,
-}
-
-#[derive(Deserialize)]
-struct Step {
-    call: String,
-    args: Args,
-    #[serde(default)]
-    answers: Value,
-    error: Option<Value>,
-}
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
@@ -42,11 +28,10 @@ struct Args {
 
 #[tokio::test]
 async fn every_call_answers_as_the_table_says() {
-    let cases: Vec<Case> = serde_json::from_str(include_str!("../vectors/calls.json")).expect("it is JSON");
-    assert!(cases.len() > 20);
-    for case in cases {
+    for case in vectors::calls() {
         let ground = Ground::new(0).await;
         for Step { call, args, answers, error } in case.steps {
+            let args = serde_json::from_value(args).expect("arguments");
             let (said, expected) = match (answer(&ground.service, &call, args).await, error) {
                 (Ok(said), None) => (said, answers),
                 (Err(said), Some(expected)) => (described(&said), expected),
@@ -141,23 +126,4 @@ fn described(error: &Error) -> Value {
         _ => {}
     }
     described
-}
-
-/// Of an answer what the table speaks of; codes come in no order.
-fn shown(said: &Value, expected: &Value) -> Value {
-    match (said, expected) {
-        (Value::Array(said), Value::Array(expected)) => {
-            let mut sorted = said.clone();
-            sorted.sort_by_key(|item| item.get("code").unwrap_or(item).to_string());
-            let rest = sorted.len().saturating_sub(expected.len());
-            let pairs = sorted.iter().zip(expected).map(|(said, expected)| shown(said, expected));
-            pairs.chain(std::iter::repeat_n(Value::Null, rest)).collect()
-        }
-        (Value::Object(said), Value::Object(expected)) => expected
-            .iter()
-            .map(|(name, expected)| (name.clone(), shown(said.get(name).unwrap_or(&Value::Null), expected)))
-            .collect::<serde_json::Map<_, _>>()
-            .into(),
-        _ => said.clone(),
-    }
 }

@@ -118,6 +118,21 @@ fn holds_when_reservations_expire_and_holders_assign_and_release() {
     explore(Protocol { asks: 3, ..wrong(0, 1, 0, 0, 0) });
 }
 
+#[test]
+fn holds_when_reservations_expire_beside_the_old_service_a_wrong_clock_or_a_recover() {
+    let expiry = wrong(0, 0, 0, 0, 1).budget;
+    explore(Protocol { old_service: true, budget: expiry, ..CALM });
+    explore(Protocol { wrong_clock: true, budget: expiry, ..CALM });
+    explore(Protocol { recover: true, budget: expiry, ..CALM });
+}
+
+#[test]
+fn holds_when_a_failover_comes_beside_the_old_service_or_a_recover() {
+    let failover = wrong(0, 0, 1, 0, 0).budget;
+    explore(Protocol { old_service: true, budget: failover, ..CALM });
+    explore(Protocol { recover: true, budget: failover, ..CALM });
+}
+
 /// No rule of ours reads the clock of a process: a wrong one only picks codes that the guard refuses.
 #[test]
 fn holds_when_the_clock_of_a_process_is_wrong() {
@@ -167,6 +182,8 @@ fn nobody_is_stuck() {
 #[test]
 #[ignore = "takes minutes"]
 fn holds_when_more_goes_wrong_at_once() {
+    explore(Protocol { old_service: true, wrong_clock: true, ..wrong(0, 1, 0, 0, 1) });
+    explore(Protocol { recover: true, ..wrong(0, 1, 1, 0, 0) });
     explore(Protocol { asks: 2, ..wrong(1, 0, 0, 1, 1) });
     explore(Protocol { old_service: true, asks: 2, ..wrong(1, 1, 0, 0, 0) });
     explore(wrong(0, 1, 0, 1, 1));

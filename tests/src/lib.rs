@@ -34,6 +34,7 @@
 //! | [`addon`] | the Node.js addon, laid out as npm installs it |
 //! | [`binary`] | finding or downloading a mongod |
 //! | [`built`] | the host and the addon, built when they are first asked for |
+//! | [`c_library`] | the C library, and programs that are linked with it |
 //! | [`clock`] | programs with a wrong clock |
 //! | [`mongod`] | servers and databases |
 //! | [`host`] | the HTTP host as a child process |
@@ -43,10 +44,12 @@
 //! | [`replica_set`] | three members: elections, dead and paused servers |
 //! | [`sample`] | random codes, and CSV files of them |
 //! | [`supervised`] | child processes that end with the test process |
+//! | [`vectors`] | what every face answers alike |
 
 pub mod addon;
 pub mod binary;
 pub mod built;
+pub mod c_library;
 pub mod clock;
 pub mod host;
 pub mod keys;
@@ -58,6 +61,7 @@ pub mod replica_set;
 pub mod sample;
 mod server;
 pub mod supervised;
+pub mod vectors;
 mod wire;
 
 pub use host::Host;

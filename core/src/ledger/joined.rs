@@ -52,9 +52,7 @@ pub(crate) enum Entered {
 
 /// Makes the entries that are missing.
 pub(super) async fn enter(store: Store, calls: Vec<Entering>) -> Result<Vec<Entered>> {
-    // Both to their end, also when one fails.
-    let (now, in_use) = tokio::join!(store.time(), in_use(&store, &calls));
-    let (now, in_use) = (now?, in_use?);
+    let now = store.time().await?;
     let lease_end = later(now, lease(&store));
     let dates = doc! {
         "lease": lease_end,
@@ -68,6 +66,9 @@ pub(super) async fn enter(store: Store, calls: Vec<Entering>) -> Result<Vec<Ente
         entry
     });
     let known = known(store.ledger.insert_many(entries).ordered(false).within(SHORT).await)?;
+    let made = calls.iter().enumerate().filter(|(place, _)| !known.contains(place));
+    // Not before: who has confirmed the entries knows everything that a caller could know before it called.
+    let in_use = in_use(&store, made.map(|(_, call)| call.id.as_str()).collect()).await?;
     let outcome = |(place, call): (usize, Entering)| {
         if known.contains(&place) {
             return Entered::Exists;
@@ -97,8 +98,10 @@ fn known<T>(inserted: Result<T>) -> Result<HashSet<usize>> {
 const DUPLICATE: i32 = 11_000;
 
 /// Those of the ids under which codes are reserved or assigned.
-async fn in_use(store: &Store, calls: &[Entering]) -> Result<HashSet<String>> {
-    let ids: Vec<&str> = calls.iter().map(|call| call.id.as_str()).collect();
+async fn in_use(store: &Store, ids: Vec<&str>) -> Result<HashSet<String>> {
+    if ids.is_empty() {
+        return Ok(HashSet::new());
+    }
     let found = store
         .codes
         .find(doc! { "reserveId": { "$in": ids }, "date.reserved": { "$ne": Bson::Null } })

@@ -117,10 +117,16 @@ fn wrong_entry(facts: &Facts<'_>, entry: &Entry) -> Option<Violation> {
         Some(Outcome::Got { reserved_ms, .. }) => *reserved_ms != entry.reserved_ms,
         _ => false,
     };
+    // Whoever was told that nothing is held has been told the truth.
+    let may_hold = |call: &usize| {
+        matches!(facts.calls[*call].outcome, None | Some(Outcome::Got { .. } | Outcome::Unknown { .. }))
+    };
     let why = if !entry.granted {
         "is not granted"
     } else if reserves.is_empty() {
         "is of an id that nobody reserved under"
+    } else if !reserves.iter().any(may_hold) {
+        "is granted, and everybody was told that nothing is held"
     } else if reserves.iter().any(|call| other_date(&call)) {
         "has another date than was answered"
     } else {
@@ -196,6 +202,8 @@ mod tests {
         assert_eq!(caught(&story().entry("x", true, 5)), 1);
         assert_eq!(caught(&story().entry("x", false, 0)), 2);
         assert_eq!(caught(&story().entry("x", true, 0).entry("y", true, 0)), 1);
+        let refused = Story::new(4).call(0..10, reserve(1).under("x"), unavailable());
+        assert_eq!(caught(&refused.entry("x", true, 0)), 1);
         let answered = Story::new(4).call(0..10, reserve(1).under("x"), got("x", &["c0"])).left("c0", "x");
         assert_eq!(caught(&answered.entry("x", true, 1)), 2);
     }

@@ -203,6 +203,7 @@ impl Worker {
 /// The same error for one more caller.
 fn again(error: &Error) -> Error {
     match error {
+        Error::Closed => Error::Closed,
         Error::Unavailable { reason, .. } => Error::Unavailable { reason: reason.clone(), source: None },
         other => Error::Internal { reason: other.to_string(), source: None },
     }
