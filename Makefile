@@ -8,9 +8,10 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 
 # In target folders of their own, so that a part of the workspace may be built.
 CROSS := $(abspath $(TARGET))/tools/cross
-ZIGBUILD = PYTHONPATH=$(CROSS) $(CROSS)/bin/cargo-zigbuild zigbuild --release --package code-service-node
+ZIG = PYTHONPATH=$(CROSS) python3 -m ziglang
+ZIGBUILD = PYTHONPATH=$(CROSS) $(CROSS)/bin/cargo-zigbuild zigbuild --release
 
-.PHONY: help run demo test chaos mutants model node node-test node-leak bench bench-readme lint doc audit package tools bench-tools
+.PHONY: help run demo test chaos mutants model node node-test node-leak install c-static bench bench-readme lint doc audit package tools bench-tools
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -26,13 +27,13 @@ demo: tools ## run those commands and check what they answer
 test: tools ## every test, against a real MongoDB that they start; a short chaos; and mistakes that chaos must find
 	cargo test --workspace
 	# How fast it recovers is for a machine that does nothing else.
-	$(TARGET)/debug/chaos --minutes 2 --normal 30
+	$(TARGET)/debug/chaos --minutes 2 --normal 30 --at-least 5000,4
 	$(MAKE) mutants
 
 # A seed repeats what clients and faults try, and not when it happens to meet.
 chaos: tools ## half an hour of faults on a replica set, and every call checked; SEED=7 MINUTES=60
 	cargo build --workspace --bin chaos
-	$(TARGET)/debug/chaos --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED))
+	$(TARGET)/debug/chaos --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED)) --at-least 5000,4
 
 mutants: tools ## chaos on a core that makes known mistakes: it must find each
 	cargo test --workspace --features code-service-tests/mutants --test mutants -- --test-threads 1 --nocapture
@@ -43,8 +44,9 @@ model: ## the protocol's model with more mishaps at once than make test has time
 # The glibc is that of the oldest distributions that are still in use.
 node: ## the Node.js package and its addons for x86-64 Linux, glibc 2.17 and musl, in target/npm
 	@.ci/cross $(TARGET)
-	$(ZIGBUILD) --target x86_64-unknown-linux-gnu.2.17
-	RUSTFLAGS="-C target-feature=-crt-static" $(ZIGBUILD) --target x86_64-unknown-linux-musl
+	$(ZIGBUILD) --package code-service-node --target x86_64-unknown-linux-gnu.2.17
+	RUSTFLAGS="-C target-feature=-crt-static" \
+	    $(ZIGBUILD) --package code-service-node --target x86_64-unknown-linux-musl
 	rm -rf $(TARGET)/npm
 	node bindings-node/pack.js $(TARGET)/npm \
 	    linux-x64-gnu=$(TARGET)/x86_64-unknown-linux-gnu/release/libcode_service_node.so \
@@ -58,6 +60,18 @@ node-test: node ## those packages, installed by npm and run: on glibc with Node.
 
 node-leak: ## ten million reserves through the addon, whose memory must not grow; takes a quarter of an hour
 	cargo test --release --workspace --test node -- --ignored --nocapture ten_million
+
+install: ## the C library: headers, static and shared library, for pkg-config and CMake, below PREFIX (/usr/local)
+	cargo build --release --workspace
+	bindings-c/install.sh $(TARGET)/release $(or $(PREFIX),/usr/local)
+
+c-static: ## the example in C as one static program for musl, which needs nothing of the system, and its test
+	@.ci/cross $(TARGET)
+	$(ZIGBUILD) --package code-service-c --target x86_64-unknown-linux-musl --target-dir $(TARGET)/static
+	$(ZIG) cc -target x86_64-linux-musl -static -std=c11 -Wall -Wextra -Wpedantic -Werror -I include \
+	    examples/c/reserve.c $(TARGET)/static/x86_64-unknown-linux-musl/release/libcode_service.a -lunwind \
+	    -o $(TARGET)/static/reserve
+	cargo test --workspace --test c -- --ignored static
 
 bench: bench-tools ## speed beside what is replaced, as ratios; LINE=import runs one line; needs Node.js and time
 	npm ci --silent --prefix tests/bench/old

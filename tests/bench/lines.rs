@@ -1,5 +1,6 @@
 //! The lines of the table: what is measured beside what, and the ratio that must be reached.
 
+mod c;
 mod node;
 mod reserving;
 mod saving;
@@ -21,7 +22,7 @@ const PLENTY: usize = 150_000;
 const MILLION: usize = 1_000_000;
 
 /// The names, as `make bench LINE=…` takes them.
-pub(crate) const LINES: [&str; 17] = [
+pub(crate) const LINES: [&str; 18] = [
     "burst",
     "own-ids",
     "old",
@@ -38,6 +39,7 @@ pub(crate) const LINES: [&str; 17] = [
     "count",
     "peers",
     "node",
+    "c",
     "curve",
 ];
 
@@ -148,6 +150,7 @@ impl Bench {
             "count" => self.count().await,
             "peers" => self.peers().await,
             "node" => self.node().await,
+            "c" => self.c().await,
             "curve" => {
                 self.measure_curve().await;
                 Vec::new()

@@ -11,6 +11,7 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use code_service::{CampaignId, CodeService, CodeType, Error, Options, Reserve, ReserveId, Rows};
+use code_service_tests::c_library::{self, SYSTEM, succeeds};
 use code_service_tests::{addon, binary};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};
@@ -70,6 +71,8 @@ pub(crate) enum Face {
     Core,
     /// The addon, in the Node.js that is installed.
     Node,
+    /// The C library, with a thread for every caller.
+    C,
 }
 
 impl Face {
@@ -91,6 +94,20 @@ impl Face {
                 command.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/node/worker.js"));
                 command.env("NODE_PATH", &*MODULES);
                 command
+            }
+            Face::C => {
+                static PROGRAM: LazyLock<PathBuf> = LazyLock::new(|| {
+                    let program =
+                        binary::target_folder().expect("this program lies in it").join("bench/worker");
+                    std::fs::create_dir_all(program.parent().expect("a folder")).expect("can be made");
+                    let mut compile = Command::new("gcc");
+                    compile.args(["-std=c11", "-O2", "-I"]).arg(c_library::headers());
+                    compile.arg(Path::new(env!("CARGO_MANIFEST_DIR")).join("bench/c/worker.c"));
+                    compile.arg("-o").arg(&program).arg(c_library::archive()).args(SYSTEM);
+                    succeeds(&mut compile);
+                    program
+                });
+                Command::new(&*PROGRAM)
             }
         }
     }

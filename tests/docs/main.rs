@@ -63,7 +63,7 @@ fn every_make_target_that_a_page_names_exists() {
         });
         let in_sentences = text.split("`make ").skip(1).map(str::to_owned);
         for named in in_blocks.chain(in_sentences) {
-            let target: String = named.chars().take_while(char::is_ascii_lowercase).collect();
+            let target: String = named.chars().take_while(|c| c.is_ascii_lowercase() || *c == '-').collect();
             assert!(makefile.contains(&format!("\n{target}:")), "{page} names `make {target}`");
         }
     }

@@ -24,13 +24,10 @@ impl Bench {
             ground.settle().await;
             old.push(peers::old_reserve(&ground, 256, 2.0 * SECONDS).0);
             ground.clear().await;
-            let mut faces = [Face::Core, Face::Node];
-            faces.rotate_left(round % 2);
-            for face in faces {
-                let (burst, import) = match face {
-                    Face::Core => (&mut core_burst, &mut core_import),
-                    Face::Node => (&mut burst, &mut import),
-                };
+            let mut sides =
+                [(Face::Core, &mut core_burst, &mut core_import), (Face::Node, &mut burst, &mut import)];
+            sides.rotate_left(round % 2);
+            for (face, burst, import) in sides {
                 let ground = Ground::full(&self.mongod, PLENTY).await;
                 burst.extend(ground.through(face, 1, &timed_for(256, 1, LONG_ENOUGH)).await);
                 ground.clear().await;
