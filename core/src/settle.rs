@@ -46,7 +46,7 @@ pub(crate) async fn assign(
     let mut report = start(&codes)?;
     for batch in distinct(codes).chunks(BATCH) {
         let mut rest = Rest::of(batch);
-        while let Some(left) = rest.to_settle()? {
+        while let Some(left) = rest.left_to_settle()? {
             let among = doc! { "_id": document::ids_in(campaign, left) };
             let updated = assign_among(store, &among, reserve_id).await?;
             report.updated += updated;
@@ -98,7 +98,7 @@ pub(crate) async fn release(
     let mut report = start(&codes)?;
     for batch in distinct(codes).chunks(BATCH) {
         let mut rest = Rest::of(batch);
-        while let Some(left) = rest.to_settle()? {
+        while let Some(left) = rest.left_to_settle()? {
             let among = doc! { "_id": document::ids_in(campaign, left) };
             let held = match reserve_id {
                 Some(id) if !is(Mutant::NoFence) => document::held(among.clone(), id),
@@ -137,7 +137,7 @@ impl Rest {
     }
 
     /// What is to be settled now; None if nothing is left.
-    fn to_settle(&mut self) -> Result<Option<&[Code]>> {
+    fn left_to_settle(&mut self) -> Result<Option<&[Code]>> {
         self.rounds += 1;
         if self.left.is_empty() {
             return Ok(None);
