@@ -120,10 +120,8 @@ typedef struct CodeServiceText {
 // Runs on the thread of the service's callbacks. It must not throw: an exception that leaves it ends the process.
 typedef bool (*CodeServiceOnCode)(void *user_data, const struct CodeServiceCode *code);
 
-// Takes the outcome of an export: an error, which the callee frees, or NULL. Runs after the last code, once.
-typedef void (*CodeServiceExported)(void *user_data,
-                                    enum CodeServiceStatus status,
-                                    struct CodeServiceError *error);
+// Takes the end of something that has no other answer. The callee frees the error.
+typedef void (*CodeServiceDone)(void *user_data, enum CodeServiceStatus status, struct CodeServiceError *error);
 
 // How many codes of one campaign and type have each status: there are three, and it does not grow.
 typedef struct CodeServiceCounts {
@@ -182,9 +180,6 @@ typedef void (*CodeServiceSaved)(void *user_data,
 // Runs on a thread of the library, once at a time, and may take as long as it does. It may call the library, but must
 // not close or free its service. It must not throw: an exception that leaves it ends the process.
 typedef int64_t (*CodeServiceRead)(void *user_data, char *buffer, size_t size);
-
-// Takes the end of something that has no other answer. The callee frees the error.
-typedef void (*CodeServiceDone)(void *user_data, enum CodeServiceStatus status, struct CodeServiceError *error);
 
 // Takes the answer of a look at the indexes. The callee frees what it gets.
 typedef void (*CodeServiceVerified)(void *user_data,
@@ -314,7 +309,7 @@ enum CodeServiceStatus code_service_export_next(struct CodeServiceExport *cursor
 void code_service_export_free(struct CodeServiceExport *cursor);
 
 // Lists the codes of a campaign as `code_service_export` does, and hands each to `on_code`; at the end, or when that
-// wants no more, `done` is called.
+// wants no more, `done` is called, behind the last code.
 enum CodeServiceStatus code_service_export_async(const struct CodeService *service,
                                                  struct CodeServiceText campaign_id,
                                                  struct CodeServiceText type,
@@ -322,7 +317,7 @@ enum CodeServiceStatus code_service_export_async(const struct CodeService *servi
                                                  struct CodeServiceText after,
                                                  const struct CodeServiceCancel *cancel,
                                                  CodeServiceOnCode on_code,
-                                                 CodeServiceExported done,
+                                                 CodeServiceDone done,
                                                  void *user_data,
                                                  struct CodeServiceError **error);
 

@@ -12,7 +12,6 @@
 
 #include <chrono>
 #include <exception>
-#include <functional>
 #include <future>
 #include <iterator>
 #include <memory>

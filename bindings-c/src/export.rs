@@ -12,6 +12,7 @@ use crate::boundary::{self, CodeServiceText, Out, UserData, give};
 use crate::calls::{CodeService, CodeServiceCancel, Sender, Threads};
 use crate::error::{CodeServiceError, CodeServiceStatus, Failure};
 use crate::operations::{campaign, one_code};
+use crate::operations_async::{CodeServiceDone, answer, needed};
 use crate::results::{CodeServiceCode, CodeServiceCodeStatus};
 
 /// An export that is under way. Free it with `code_service_export_free`.
@@ -31,15 +32,6 @@ pub struct CodeServiceExport {
 /// Runs on the thread of the service's callbacks. It must not throw: an exception that leaves it ends the process.
 pub type CodeServiceOnCode =
     Option<unsafe extern "C-unwind" fn(user_data: *mut c_void, code: *const CodeServiceCode) -> bool>;
-
-/// Takes the outcome of an export: an error, which the callee frees, or NULL. Runs after the last code, once.
-pub type CodeServiceExported = Option<
-    unsafe extern "C-unwind" fn(
-        user_data: *mut c_void,
-        status: CodeServiceStatus,
-        error: *mut CodeServiceError,
-    ),
->;
 
 /// How many codes are asked for at once.
 const PAGE: usize = 500;
@@ -140,7 +132,7 @@ pub unsafe extern "C" fn code_service_export_free(cursor: *mut CodeServiceExport
 }
 
 /// Lists the codes of a campaign as `code_service_export` does, and hands each to `on_code`; at the end, or when that
-/// wants no more, `done` is called.
+/// wants no more, `done` is called, behind the last code.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn code_service_export_async(
     service: *const CodeService,
@@ -150,7 +142,7 @@ pub unsafe extern "C" fn code_service_export_async(
     after: CodeServiceText,
     cancel: *const CodeServiceCancel,
     on_code: CodeServiceOnCode,
-    done: CodeServiceExported,
+    done: CodeServiceDone,
     user_data: *mut c_void,
     error: *mut *mut CodeServiceError,
 ) -> CodeServiceStatus {
@@ -158,8 +150,7 @@ pub unsafe extern "C" fn code_service_export_async(
         let service = boundary::get("service", service)?;
         let mut pages = begin(service, campaign_id, r#type, status, after)?;
         let on_code = on_code.ok_or_else(|| Failure::invalid("on_code", "is a null pointer"))?;
-        let done = done.ok_or_else(|| Failure::invalid("done", "is a null pointer"))?;
-        let user_data = UserData::new(user_data);
+        let (done, user_data) = (needed(done)?, UserData::new(user_data));
         let (callbacks, leaving) = (service.threads.callbacks(), service.threads.leaving());
         let work = async move {
             loop {
@@ -178,12 +169,8 @@ pub unsafe extern "C" fn code_service_export_async(
         };
         let starter = service.threads.starter();
         starter.start(boundary::get_optional(cancel), work, move |outcome| {
-            let (status, error) = outcome.map_or_else(
-                |failure| (failure.status(), give(failure.into())),
-                |()| (CodeServiceStatus::Ok, ptr::null_mut()),
-            );
-            // SAFETY: as the header says.
-            unsafe { done(user_data.get(), status, error) }
+            let (status, (), error) = answer(outcome, (), |()| ());
+            done(user_data.get(), status, error);
         });
         Ok(())
     })

@@ -4,7 +4,7 @@ use std::ffi::c_void;
 use std::ptr;
 
 use crate::boundary::{self, CodeServiceText, UserData, give};
-use crate::calls::{CodeService, CodeServiceCancel, Threads};
+use crate::calls::{Call, CodeService, CodeServiceCancel, Threads};
 use crate::error::{CodeServiceError, CodeServiceStatus, Failure};
 use crate::operations::{self, Held, Settle, give_optional};
 use crate::options::{self, CodeServiceOptions};
@@ -108,12 +108,12 @@ pub type CodeServiceDone = Option<
     ),
 >;
 
-fn needed<T>(done: Option<T>) -> Result<T, Failure> {
+pub(crate) fn needed<T>(done: Option<T>) -> Result<T, Failure> {
     done.ok_or_else(|| Failure::invalid("done", "is a null pointer"))
 }
 
 /// An outcome as callbacks get it.
-fn answer<T, C>(
+pub(crate) fn answer<T, C>(
     outcome: Result<T, Failure>,
     nothing: C,
     answer: impl FnOnce(T) -> C,
@@ -210,12 +210,7 @@ pub unsafe extern "C" fn code_service_assign_async(
 ) -> CodeServiceStatus {
     boundary::call(error, || {
         let call = operations::settle(service, campaign_id, codes, count, reserve_id, Settle::Assign)?;
-        let (done, user_data) = (needed(done)?, UserData::new(user_data));
-        call.start(boundary::get_optional(cancel), move |outcome| {
-            let (status, report, error) = answer(outcome, ptr::null_mut(), give);
-            done(user_data.get(), status, report, error);
-        });
-        Ok(())
+        start_settle(call, cancel, done, user_data)
     })
 }
 
@@ -234,13 +229,22 @@ pub unsafe extern "C" fn code_service_release_async(
 ) -> CodeServiceStatus {
     boundary::call(error, || {
         let call = operations::settle(service, campaign_id, codes, count, reserve_id, Settle::Release)?;
-        let (done, user_data) = (needed(done)?, UserData::new(user_data));
-        call.start(boundary::get_optional(cancel), move |outcome| {
-            let (status, report, error) = answer(outcome, ptr::null_mut(), give);
-            done(user_data.get(), status, report, error);
-        });
-        Ok(())
+        start_settle(call, cancel, done, user_data)
     })
+}
+
+unsafe fn start_settle(
+    call: Call<CodeServiceSettleReport>,
+    cancel: *const CodeServiceCancel,
+    done: CodeServiceSettled,
+    user_data: *mut c_void,
+) -> Result<(), Failure> {
+    let (done, user_data) = (needed(done)?, UserData::new(user_data));
+    call.start(boundary::get_optional(cancel), move |outcome| {
+        let (status, report, error) = answer(outcome, ptr::null_mut(), give);
+        done(user_data.get(), status, report, error);
+    });
+    Ok(())
 }
 
 /// Begins what `code_service_count` does.
