@@ -1,5 +1,5 @@
 /*
- * What code_service.h promises of callbacks, threads, and the end of a service, asked of the library itself.
+ * What code_service.h promises of callbacks, and of the end of a service, asked of the library itself.
  *
  *     callbacks URI
  *
@@ -90,43 +90,6 @@ static void answers_later(const CodeService *service) {
         EXPECT(look < 1000);
         usleep(10000);
     }
-}
-
-struct caller {
-    pthread_t thread;
-    const CodeService *service;
-    CodeServiceText campaign;
-    int got;
-};
-
-static void *calls(void *data) {
-    struct caller *caller = data;
-    for (int call = 0; call < 20; ++call) {
-        CodeServiceReservation *reservation = NULL;
-        OK(code_service_reserve(caller->service, caller->campaign, code_service_text("tm"), 1, false, NONE, &reservation,
-                                &error));
-        caller->got += (int)code_service_reservation_count(reservation);
-        code_service_reservation_free(reservation);
-    }
-    return NULL;
-}
-
-static void serves_many_threads(const CodeService *service) {
-    CodeServiceText campaign = fresh_campaign();
-    stock(service, campaign, 400);
-    struct caller callers[16];
-    for (size_t number = 0; number < 16; ++number) {
-        callers[number].service = service;
-        callers[number].campaign = campaign;
-        callers[number].got = 0;
-        EXPECT(pthread_create(&callers[number].thread, NULL, calls, &callers[number]) == 0);
-    }
-    for (size_t number = 0; number < 16; ++number) {
-        pthread_join(callers[number].thread, NULL);
-        EXPECT(callers[number].got == 20);
-    }
-    CodeServiceCounts counts = counted(service, campaign);
-    EXPECT(counts.reserved == 320 && counts.available == 80);
 }
 
 static void is_closed(const char *uri) {
@@ -289,7 +252,6 @@ static void lets_callbacks_run_before_it_is_free(const char *uri) {
     /* They may call until then, and are answered, be it that it is closed. */
     service = connected(uri);
     answers_init(&answers, service, campaign);
-    stock(service, fresh_campaign(), 1);
     campaign = fresh_campaign();
     stock(service, campaign, 50);
     answers.campaign = campaign;
@@ -325,7 +287,6 @@ int main(int argc, char **argv) {
     EXPECT(argc == 2);
     CodeService *service = connected(argv[1]);
     answers_later(service);
-    serves_many_threads(service);
     code_service_free(service);
     is_closed(argv[1]);
     reads_no_file_that_was_cancelled(argv[1]);

@@ -12,27 +12,27 @@
 
 #include <code_service.h>
 
-#define EXPECT(fact)                                                             \
-    do {                                                                         \
-        if (!(fact)) {                                                           \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #fact);   \
-            exit(1);                                                             \
-        }                                                                        \
+#define EXPECT(fact)                                                                                             \
+    do {                                                                                                         \
+        if (!(fact)) {                                                                                           \
+            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #fact);                                   \
+            exit(1);                                                                                             \
+        }                                                                                                        \
     } while (0)
 
 /* The call is answered with this status. The error is freed. */
 #define ANSWERS(expected, call)                                                                                  \
     do {                                                                                                         \
         CodeServiceError *error = NULL;                                                                          \
-        CodeServiceStatus got = (call);                                                                       \
-        if (got != (expected)) {                                                                              \
+        CodeServiceStatus got = (call);                                                                          \
+        if (got != (expected)) {                                                                                 \
             CodeServiceText message = code_service_error_message(error);                                         \
             fprintf(stderr, "%s:%d: %s answers %d: %.*s\n", __FILE__, __LINE__, #call, (int)got,                 \
                     (int)message.size, message.data == NULL ? "" : message.data);                                \
             exit(1);                                                                                             \
         }                                                                                                        \
-        EXPECT((error == NULL) == (got == CODE_SERVICE_STATUS_OK));                                           \
-        EXPECT(code_service_error_status(error) == got);                                                      \
+        EXPECT((error == NULL) == (got == CODE_SERVICE_STATUS_OK));                                              \
+        EXPECT(code_service_error_status(error) == got);                                                         \
         code_service_error_free(error);                                                                          \
     } while (0)
 

@@ -22,10 +22,14 @@ async fn programs_in_c_and_cpp_find_what_the_headers_promise() {
     }
 }
 
+/// The connection string of a database with as many codes as `threads.c` reserves.
+pub(crate) async fn for_threads() -> String {
+    let codes: Vec<String> = (0..640).map(|number| format!("CODE{number}")).collect();
+    stocked(&codes.iter().map(String::as_str).collect::<Vec<_>>()).await
+}
+
 #[tokio::test]
 async fn sixteen_threads_share_a_service() {
-    let codes: Vec<String> = (0..640).map(|number| format!("CODE{number}")).collect();
-    let uri = stocked(&codes.iter().map(String::as_str).collect::<Vec<_>>()).await;
-    let said = succeeds(Command::new(ours("threads.c", Linked::Shared, &[])).arg(&uri));
-    assert_eq!(said, "640 codes assigned\n");
+    let program = ours("threads.c", Linked::Shared, &[]);
+    assert_eq!(succeeds(Command::new(program).arg(for_threads().await)), "640 codes assigned\n");
 }

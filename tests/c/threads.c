@@ -4,23 +4,11 @@
  *
  *     threads URI
  */
-#include <pthread.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
-
-#include <code_service.h>
+#define _DEFAULT_SOURCE
+#include "promises.h"
 
 #define THREADS 16
 #define CALLS 20
-
-#define EXPECT(fact)                                                           \
-    do {                                                                       \
-        if (!(fact)) {                                                         \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #fact); \
-            exit(1);                                                           \
-        }                                                                      \
-    } while (0)
 
 static CodeService *service;
 
@@ -35,8 +23,8 @@ struct waiter {
     bool answered;
 };
 
-static void on_reserved(void *user_data, CodeServiceStatus status, CodeServiceReservation *reservation,
-                        CodeServiceError *error) {
+static void on_got(void *user_data, CodeServiceStatus status, CodeServiceReservation *reservation,
+                   CodeServiceError *error) {
     struct waiter *waiter = user_data;
     EXPECT(status == CODE_SERVICE_STATUS_OK && error == NULL);
     ++callbacks;
@@ -72,7 +60,7 @@ static void *work(void *data) {
 
         pthread_mutex_lock(&waiter.lock);
         waiter.answered = false;
-        EXPECT(code_service_reserve_async(service, campaign_id, type, 1, false, none, NULL, on_reserved, &waiter, NULL) ==
+        EXPECT(code_service_reserve_async(service, campaign_id, type, 1, false, none, NULL, on_got, &waiter, NULL) ==
                CODE_SERVICE_STATUS_OK);
         while (!waiter.answered) {
             pthread_cond_wait(&waiter.changed, &waiter.lock);
@@ -87,10 +75,7 @@ static void *work(void *data) {
 
 int main(int argc, char **argv) {
     EXPECT(argc == 2);
-    CodeServiceOptions options;
-    code_service_options_init(&options, sizeof options);
-    options.uri = code_service_text(argv[1]);
-    EXPECT(code_service_connect(&options, &service, NULL) == CODE_SERVICE_STATUS_OK);
+    service = connected(argv[1]);
     pthread_t threads[THREADS];
     for (int number = 0; number < THREADS; ++number) {
         EXPECT(pthread_create(&threads[number], NULL, work, NULL) == 0);

@@ -5,7 +5,7 @@ use std::process::{Command, Output};
 
 use code_service_tests::c_library::{SYSTEM, succeeds};
 
-use crate::promises::{KEPT, PROGRAMS};
+use crate::promises::{KEPT, PROGRAMS, for_threads};
 use crate::{Language, Linked, Maker, compiled, folder, library, ours, root, stocked};
 
 const ADDRESSES: [&str; 3] = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all", "-g"];
@@ -66,8 +66,7 @@ async fn the_address_sanitizer_finds_nothing() {
 
 #[tokio::test]
 async fn the_thread_sanitizer_finds_nothing() {
-    let codes: Vec<String> = (0..640).map(|number| format!("CODE{number}")).collect();
-    let uri = stocked(&codes.iter().map(String::as_str).collect::<Vec<_>>()).await;
+    let uri = for_threads().await;
     let program = ours("threads.c", Linked::Shared, &THREADS);
     assert_has(&program, "__tsan_init");
     let (name, options) = OF_THE_PROGRAM;
