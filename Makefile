@@ -33,7 +33,7 @@ test: tools ## every test, against a real MongoDB that they start; a short chaos
 # A seed repeats what clients and faults try, and not when it happens to meet.
 chaos: tools ## half an hour of faults on a replica set, and every call checked; SEED=7 MINUTES=60
 	cargo build --workspace --bin chaos
-	$(TARGET)/debug/chaos --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED)) --at-least 5000,4
+	$(TARGET)/debug/chaos --minutes $(or $(MINUTES),30) $(if $(SEED),--seed $(SEED)) --at-least 1000,1
 
 mutants: tools ## chaos on a core that makes known mistakes: it must find each
 	cargo test --workspace --features code-service-tests/mutants --test mutants -- --test-threads 1 --nocapture
