@@ -30,6 +30,8 @@ function requests(config) {
       return await rawBody(ctx.req, { limit, length: ctx.request.length });
     } catch (error) {
       if (error.status === 413) {
+        // What still comes is read and thrown away: a caller that is still writing would not see the answer.
+        ctx.req.resume();
         throw new ApiError(413, 'bodyTooLarge', `the body is longer than ${limit} bytes`);
       }
       throw bad('invalidBody', 'the body did not arrive whole');

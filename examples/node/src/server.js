@@ -12,9 +12,37 @@ const { routes } = require('./routes');
 /** How long calls may take that are under way when the process is told to stop. */
 const GRACE_MS = 25000;
 
+/** Longer than the 60 s of a balancer, which would otherwise send a request to a connection that is being closed. */
+const KEEP_ALIVE_MS = 75000;
+
 function log(level, message, fields) {
   const line = { '@timestamp': new Date().toISOString(), level, message, logger: 'server', ...fields };
   process.stdout.write(`${JSON.stringify(line)}\n`);
+}
+
+/** Ends a server: idle connections at once, the others when they have had their answer. */
+function stoppable(server) {
+  const idle = new Set();
+  let stopping = false;
+  server.on('connection', (socket) => {
+    idle.add(socket);
+    socket.once('close', () => idle.delete(socket));
+  });
+  server.on('request', ({ socket }, response) => {
+    idle.delete(socket);
+    response.once('finish', () => {
+      if (stopping) {
+        socket.end();
+      } else if (!socket.destroyed) {
+        idle.add(socket);
+      }
+    });
+  });
+  return (ended) => {
+    stopping = true;
+    server.close(ended);
+    idle.forEach((socket) => socket.destroy());
+  };
 }
 
 async function createIndexes() {
@@ -43,13 +71,17 @@ async function serve() {
   }
 
   const server = app.listen(settings.port, () => log('info', 'listening', { port: server.address().port }));
+  server.keepAliveTimeout = KEEP_ALIVE_MS;
+  // Node.js 12 counts it from the end of the request before.
+  server.headersTimeout = KEEP_ALIVE_MS + 5000;
+  const end = stoppable(server);
   const stop = () => {
     log('info', 'stopping');
     setTimeout(() => {
       log('warn', 'calls that go on are cut off');
       process.exit(1);
     }, GRACE_MS).unref();
-    server.close(() => service.close().then(() => process.exit(0)));
+    end(() => service.close().then(() => process.exit(0)));
   };
   process.once('SIGTERM', stop);
   process.once('SIGINT', stop);
