@@ -17,6 +17,18 @@ async fn a_host_that_is_asked_to_stop_ends_with_success() {
 }
 
 #[tokio::test]
+async fn a_connection_that_says_nothing_does_not_keep_the_host() {
+    let test = prepared().await;
+    let mut host = builder(&test.uri).start();
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, host.port())).expect("the host listens");
+    stream.write_all(b"GET /heartbeat HTTP/1.1\r\nHost: localhost\r\n\r\n").expect("the host reads");
+    let mut first = [0; 512];
+    let size = stream.read(&mut first).expect("the host answers");
+    assert!(first[..size].starts_with(b"HTTP/1.1 200"), "and the connection stays open");
+    assert_eq!(host.stop(), 0);
+}
+
+#[tokio::test]
 async fn a_request_that_has_begun_is_answered_before_the_host_ends() {
     let test = prepared().await;
     let mut host = builder(&test.uri).start();
