@@ -58,7 +58,7 @@ node: ## the Node.js package and its addons for x86-64 Linux, glibc 2.17 and mus
 node-test: node ## those packages, installed by npm and run: on glibc with Node.js 12 to 26, on musl with one
 	cargo test --workspace --test node -- --ignored packages::
 
-node-leak: ## ten million reserves through the addon, whose memory must not grow; takes a quarter of an hour
+node-leak: ## ten million reserves through the addon, whose memory must not grow; takes 15 to 40 minutes
 	cargo test --release --workspace --test node -- --ignored --nocapture ten_million
 
 install: ## the C library: headers, static and shared library, for pkg-config and CMake, below PREFIX (/usr/local)

@@ -143,7 +143,7 @@ fn its_memory_does_not_grow_over_reserves() {
 }
 
 #[test]
-#[ignore = "takes a quarter of an hour"]
+#[ignore = "takes 15 to 40 minutes"]
 fn its_memory_does_not_grow_over_ten_million_reserves() {
     must_not_grow(&memory_over(10_000_000));
 }
