@@ -27,6 +27,7 @@ use std::time::Duration;
 
 use mongodb::bson::{DateTime, Document, doc};
 use tokio::sync::{mpsc, oneshot};
+use tracing::Span;
 
 use crate::document;
 use crate::error::{Error, ErrorKind, Result};
@@ -181,7 +182,7 @@ impl Claims {
     pub(crate) async fn claim(&self, pool: &Pool, holder: &Holder, want: usize) -> Result<Claim> {
         let (reply, receive) = oneshot::channel();
         let busy = self.store.tasks.token();
-        self.send(pool, Demand { holder: holder.clone(), want, reply, _busy: busy });
+        self.send(pool, Demand { holder: holder.clone(), want, reply, span: Span::current(), _busy: busy });
         match receive.await {
             Ok(claim) => claim.arrived(),
             // A worker ends only when nothing is open; that its runtime was shut down is all that can happen.

@@ -10,6 +10,7 @@ use std::sync::{Arc, Mutex};
 
 use mongodb::error::Error as DriverError;
 use tokio::sync::{Semaphore, mpsc, oneshot};
+use tracing::{Instrument, Span};
 
 use crate::error::Result;
 use crate::store::database_error;
@@ -22,7 +23,13 @@ const MOST: usize = 500;
 /// What a command did for each of its callers, in their order.
 type Outcomes<O> = std::result::Result<Vec<O>, DriverError>;
 type Work<I, O> = Arc<dyn Fn(Vec<I>) -> Pin<Box<dyn Future<Output = Outcomes<O>> + Send>> + Send + Sync>;
-type Call<I, O> = (I, oneshot::Sender<std::result::Result<O, DriverError>>);
+
+struct Call<I, O> {
+    input: I,
+    /// What the caller does; a command belongs to that of its first.
+    span: Span,
+    reply: oneshot::Sender<std::result::Result<O, DriverError>>,
+}
 
 /// Calls that are carried out together.
 pub(crate) struct Joined<I, O> {
@@ -44,7 +51,7 @@ impl<I: Send + 'static, O: Send + 'static> Joined<I, O> {
     /// Has one call carried out, together with those of others.
     pub(crate) async fn call(&self, input: I) -> Result<O> {
         let (reply, receive) = oneshot::channel();
-        self.send((input, reply));
+        self.send(Call { input, span: Span::current(), reply });
         let lost = || Err(DriverError::custom("the command was stopped"));
         receive.await.unwrap_or_else(|_| lost()).map_err(|e| database_error(self.doing, e))
     }
@@ -87,9 +94,11 @@ async fn run<I: Send + 'static, O: Send + 'static>(
         {
             together.push(call);
         }
-        let (inputs, replies): (Vec<I>, Vec<_>) = together.into_iter().unzip();
+        let span = together[0].span.clone();
+        let (inputs, replies): (Vec<I>, Vec<_>) =
+            together.into_iter().map(|call| (call.input, call.reply)).unzip();
         let outcomes = work(inputs);
-        tokio::spawn(async move {
+        let answer = async move {
             match outcomes.await {
                 Ok(outcomes) => {
                     for (reply, outcome) in replies.into_iter().zip(outcomes) {
@@ -103,6 +112,7 @@ async fn run<I: Send + 'static, O: Send + 'static>(
                 }
             }
             drop(permit);
-        });
+        };
+        tokio::spawn(answer.instrument(span));
     }
 }

@@ -7,6 +7,7 @@ use mongodb::error::ErrorKind as DriverErrorKind;
 use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, ServerAddress, WriteConcern};
 
 use crate::error::{Error, Result};
+use crate::observer::Observer;
 use crate::task::Within;
 
 /// How long to look for a server, if nobody says.
@@ -57,6 +58,8 @@ pub struct Options {
     /// How often at most to look for codes that dead attempts under callers' ids have left behind: 10 seconds
     /// unless set; at least 10 milliseconds.
     pub sweep_interval: Duration,
+    /// Who is told what happens; nobody unless set.
+    pub observer: Option<Observer>,
 }
 
 impl Options {
@@ -70,6 +73,7 @@ impl Options {
             server_selection_timeout: None,
             patience: Duration::from_secs(20),
             sweep_interval: Duration::from_secs(10),
+            observer: None,
         }
     }
 
@@ -117,6 +121,9 @@ impl Options {
         client.heartbeat_freq.get_or_insert(Duration::from_secs(1));
         client.connect_timeout.get_or_insert(Duration::from_secs(2));
         client.app_name.get_or_insert_with(|| "code-service".to_owned());
+        if let Some(observer) = &self.observer {
+            observer.watch(&mut client);
+        }
         let database = self
             .database
             .clone()
@@ -141,6 +148,7 @@ impl fmt::Debug for Options {
             .field("server_selection_timeout", &self.server_selection_timeout)
             .field("patience", &self.patience)
             .field("sweep_interval", &self.sweep_interval)
+            .field("observer", &self.observer)
             .finish()
     }
 }

@@ -10,6 +10,7 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind as DriverErrorKind;
 use tokio::task::{JoinError, JoinSet};
+use tracing::Instrument;
 
 use crate::document;
 use crate::error::{Error, Result};
@@ -86,7 +87,8 @@ pub(crate) async fn save(
                 progress(&report);
             }
             let known = known.unwrap_or(false);
-            running.spawn(save_batch(store.clone(), campaign.clone(), code_type.clone(), codes, known));
+            let batch = save_batch(store.clone(), campaign.clone(), code_type.clone(), codes, known);
+            running.spawn(batch.in_current_span());
         }
     };
     let mut outcome: Result<()> = read.await;

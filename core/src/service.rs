@@ -11,6 +11,7 @@ use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::indexes::IndexProblem;
 use crate::ledger::Ledger;
 use crate::lookup::{Counts, Export, ReservationState};
+use crate::observer::Event;
 use crate::options::Options;
 use crate::reserve::{Reservation, Reserve};
 use crate::rows::Rows;
@@ -82,7 +83,12 @@ impl CodeService {
         progress: impl FnMut(&SaveReport) + Send + 'static,
     ) -> Result<SaveReport> {
         let (store, campaign, code_type) = (self.store.clone(), campaign.clone(), code_type.clone());
-        self.to_the_end(async move { save::save(&store, &campaign, &code_type, rows, progress).await }).await
+        self.to_the_end(async move {
+            let report = save::save(&store, &campaign, &code_type, rows, progress).await?;
+            store.saw(Event::Saved { inserted: report.inserted, updated: report.updated });
+            Ok(report)
+        })
+        .await
     }
 
     /// Reserves codes under one id.
@@ -113,14 +119,23 @@ impl CodeService {
     /// - `unavailable` if the database cannot be reached, or another call under the id has ended this one; this call
     ///   holds nothing.
     pub async fn reserve(&self, wish: Reserve) -> Result<Reservation> {
+        let asked = u64::from(wish.count);
+        let saw = move |store: &Store, reservation: &Reservation| {
+            if !reservation.replayed {
+                store.saw(Event::Reserved { asked, got: reservation.codes.len() as u64 });
+            }
+        };
         if wish.reserve_id.is_none() {
             // Dropped, it gives back what was claimed: under an id that nobody knows the codes would be lost
             // until they expire.
-            return reserve::reserve(self.means(), wish).await;
+            return reserve::reserve(self.means(), wish).await.inspect(|got| saw(&self.store, got));
         }
         // Under the caller's own id the codes are theirs to ask for, whether or not they still wait.
         let service = self.clone();
-        self.to_the_end(async move { reserve::reserve(service.means(), wish).await }).await
+        self.to_the_end(async move {
+            reserve::reserve(service.means(), wish).await.inspect(|got| saw(&service.store, got))
+        })
+        .await
     }
 
     fn to_the_end<T, W>(&self, work: W) -> impl Future<Output = Result<T>> + use<T, W>
@@ -180,7 +195,12 @@ impl CodeService {
         reserve_id: Option<&ReserveId>,
     ) -> Result<SettleReport> {
         let (store, campaign, id) = (self.store.clone(), campaign.clone(), reserve_id.cloned());
-        self.to_the_end(async move { settle::assign(&store, &campaign, codes, id.as_ref()).await }).await
+        self.to_the_end(async move {
+            let report = settle::assign(&store, &campaign, codes, id.as_ref()).await?;
+            store.saw(Event::Assigned(report.updated));
+            Ok(report)
+        })
+        .await
     }
 
     /// Releases reserved codes into the pool.
@@ -198,7 +218,12 @@ impl CodeService {
         reserve_id: Option<&ReserveId>,
     ) -> Result<SettleReport> {
         let (store, campaign, id) = (self.store.clone(), campaign.clone(), reserve_id.cloned());
-        self.to_the_end(async move { settle::release(&store, &campaign, codes, id.as_ref()).await }).await
+        self.to_the_end(async move {
+            let report = settle::release(&store, &campaign, codes, id.as_ref()).await?;
+            store.saw(Event::Released(report.updated));
+            Ok(report)
+        })
+        .await
     }
 
     /// Counts the codes of one type by status.
@@ -279,6 +304,15 @@ impl CodeService {
     pub async fn verify_indexes(&self) -> Result<Vec<IndexProblem>> {
         let store = self.store.clone();
         self.to_the_end(async move { indexes::verify(&store).await }).await
+    }
+
+    /// Asks whether the database has a primary that answers.
+    ///
+    /// # Errors
+    /// `unavailable` if there is none.
+    pub async fn ping(&self) -> Result<()> {
+        let store = self.store.clone();
+        self.to_the_end(async move { store.server_time().await.map(drop) }).await
     }
 
     /// Lets what is under way end, for as long as a call waits for the database, and closes the connections. That is

@@ -9,6 +9,7 @@ use mongodb::options::{CollectionOptions, ReadConcern, ReadPreference, Selection
 use mongodb::{Client, Collection, Database};
 
 use crate::error::{Error, Result};
+use crate::observer::{Event, Observer};
 use crate::options::{Options, hosts};
 use crate::task::{LONG, SHORT, Tasks, Within};
 
@@ -30,6 +31,7 @@ pub(crate) struct Store {
     pub(crate) patience: Duration,
     /// What is under way.
     pub(crate) tasks: Tasks,
+    observer: Option<Observer>,
     pub(crate) database: Database,
 }
 
@@ -55,6 +57,7 @@ impl Store {
             ttl: options.reservation_ttl,
             patience: options.patience,
             tasks: Tasks::default(),
+            observer: options.observer.clone(),
             database,
         };
         let asked = async { Ok::<_, DriverError>((store.hello().await?, store.journals().await?)) };
@@ -85,6 +88,13 @@ impl Store {
             ));
         }
         Ok(store)
+    }
+
+    /// Tells whoever wants to know.
+    pub(crate) fn saw(&self, event: Event<'_>) {
+        if let Some(observer) = &self.observer {
+            observer.saw(&event);
+        }
     }
 
     /// Whether a majority that has confirmed a write has it in its journals. None if the user may not know, who then

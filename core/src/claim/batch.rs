@@ -21,6 +21,7 @@ use crate::document;
 use crate::error::Error;
 use crate::ids::Code;
 use crate::mutant::{Mutant, is};
+use crate::observer::Event;
 use crate::store::{Store, database_error, is_whole, never_sent, write_error};
 use crate::task::{SHORT, Within};
 
@@ -91,6 +92,7 @@ pub(super) async fn take(
         Some(modified) if whole && modified == sent => {}
         Some(0) if whole => shares.iter_mut().for_each(|share| share.codes.clear()),
         Some(_) if whole => {
+            store.saw(Event::ReadBack);
             // Whoever is primary has what a majority has confirmed, and `local` shows all that it has.
             let won = won(store, pool, shares, ReadConcern::local()).await.map_err(|e| Failure {
                 error: database_error(DOING, e),

@@ -12,6 +12,7 @@ use mongodb::error::Error as DriverError;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tokio_util::task::task_tracker::TaskTrackerToken;
+use tracing::{Instrument, Span};
 
 use super::batch::{self, Failure, Share};
 use super::window::{Answer, Source};
@@ -42,6 +43,8 @@ pub(super) struct Demand {
     pub(super) holder: Holder,
     pub(super) want: usize,
     pub(super) reply: oneshot::Sender<Claim>,
+    /// What its caller is doing, for whoever traces that.
+    pub(super) span: Span,
     /// Whoever closes waits for it, also when its caller has gone.
     pub(super) _busy: TaskTrackerToken,
 }
@@ -242,11 +245,13 @@ impl Worker {
             let deadline = batch::deadline(now, &shares);
             self.appetite = sent.len().max(self.appetite * 7 / 8);
             self.flying += 1;
+            let span = self.open[&shares[0].demand].demand.span.clone();
             let (store, pool, free) = (self.store.clone(), self.pool.clone(), self.window_free);
-            self.tasks.spawn(async move {
+            let work = async move {
                 let outcome = batch::take(&store, &pool, &mut shares, free, deadline).await;
                 Event::Batch { batch: Batch { shares, sent, deadline }, outcome }
-            });
+            };
+            self.tasks.spawn(work.instrument(span));
         }
     }
 
@@ -326,10 +331,12 @@ impl Worker {
         self.now += 1;
         let (known, now) = (self.known.clone(), self.now);
         let size = wanted.max(ahead * 2);
-        self.tasks.spawn(async move {
+        let first = self.waiting.front().map(|number| self.open[number].demand.span.clone());
+        let work = async move {
             let answer = source.next(size, &known, now).await;
             Event::Fetched { source, answer }
-        });
+        };
+        self.tasks.spawn(work.instrument(first.unwrap_or_else(Span::none)));
     }
 
     fn empty_window(&mut self) {

@@ -4,6 +4,7 @@ use std::time::Instant;
 
 use mongodb::error::Error as DriverError;
 use rand::seq::SliceRandom;
+use tracing::{Instrument, Span};
 
 use super::{Batch, Demand, Event, Open, Worker};
 use crate::claim::Claim;
@@ -11,6 +12,7 @@ use crate::claim::batch::{Failure, Share};
 use crate::claim::resolve::{self, resolve};
 use crate::claim::window::Answer;
 use crate::error::{Error, ErrorKind};
+use crate::observer;
 use crate::store::cause;
 
 impl Worker {
@@ -53,13 +55,17 @@ impl Worker {
     /// A batch has failed. It flies no more, so that others can; its callers wait until it is known what they won.
     fn look_for(&mut self, mut batch: Batch, failure: Failure) {
         self.astray += 1;
+        self.store.saw(observer::Event::ReadBack);
         self.empty_window();
         let over = resolve::over(batch.deadline, &failure);
         let (store, pool) = (self.store.clone(), self.pool.clone());
-        self.tasks.spawn(async move {
+        let span = batch.shares.first().and_then(|share| self.open.get(&share.demand));
+        let span = span.map_or_else(Span::none, |open| open.demand.span.clone());
+        let work = async move {
             let outcome = resolve(&store, &pool, &mut batch.shares, over).await;
             Event::Resolved { batch, failure, outcome }
-        });
+        };
+        self.tasks.spawn(work.instrument(span));
     }
 
     /// The candidates of a batch may be looked at again.
@@ -77,6 +83,7 @@ impl Worker {
         let shares = self.forget(batch);
         let asked: usize = shares.iter().map(|share| share.asked).sum();
         let won: usize = shares.iter().map(|share| share.codes.len()).sum();
+        self.store.saw(observer::Event::Batch { callers: shares.len(), codes: asked, won });
         if (asked - won) * 4 > asked {
             // What else is in the window was seen at the same place and time.
             self.empty_window();
@@ -169,7 +176,9 @@ impl Worker {
             codes.retain(|code| self.known.insert(code.clone()));
             // Where two processes look at the same codes, they should not begin with the same ones.
             codes.shuffle(&mut rand::rng());
+            let candidates = codes.len();
             self.window.extend(codes);
+            self.store.saw(observer::Event::Fetched { candidates, window: self.window.len() });
             return;
         }
         let Some(pass) = answer.empty_since.filter(|pass| *pass > self.forgot) else { return };
