@@ -11,7 +11,7 @@ CROSS := $(abspath $(TARGET))/tools/cross
 ZIG = PYTHONPATH=$(CROSS) python3 -m ziglang
 ZIGBUILD = PYTHONPATH=$(CROSS) $(CROSS)/bin/cargo-zigbuild zigbuild --release
 
-.PHONY: help run demo test chaos mutants model node node-test node-leak install c-static bench bench-readme lint doc audit package tools bench-tools
+.PHONY: help run demo test chaos mutants model node node-test node-leak install c-static bench bench-readme load lint doc audit package tools bench-tools
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -58,7 +58,7 @@ node: ## the Node.js package and its addons for x86-64 Linux, glibc 2.17 and mus
 node-test: node ## those packages, installed by npm and run: on glibc with Node.js 12 to 26, on musl with one
 	cargo test --workspace --test node -- --ignored packages::
 
-node-leak: ## ten million reserves through the addon, whose memory must not grow; takes 15 to 40 minutes
+node-leak: ## ten million reserves through the addon, whose memory must not grow; takes 15 minutes
 	cargo test --release --workspace --test node -- --ignored --nocapture ten_million
 
 install: ## the C library: headers, static and shared library, for pkg-config and CMake, below PREFIX (/usr/local)
@@ -81,6 +81,10 @@ bench: bench-tools ## speed beside what is replaced, as ratios; LINE=import runs
 bench-readme: ## puts what make bench has measured into the README
 	$(TARGET)/release/bench readme
 
+load: tools ## the host with ten times what it can do, with 11,000 idle connections, and 5,000 calls made of its document
+	cargo test --release --workspace --test http -- --ignored --nocapture --test-threads 1 \
+	    ten_times ten_thousand five_thousand
+
 lint: ## formatting and clippy, warnings are errors
 	cargo fmt --all --check
 	cargo clippy --workspace --all-targets -- -D warnings
@@ -96,6 +100,7 @@ package: ## the crate as it would be published, built from its package alone
 
 tools: # what the tests need beside the toolchain and python3
 	@.ci/tools
+	@.ci/python $(TARGET)
 
 bench-tools: # the peers
 	@.ci/tools redis-server postgresql

@@ -1,6 +1,7 @@
 //! The lines of the table: what is measured beside what, and the ratio that must be reached.
 
 mod c;
+mod http;
 mod node;
 mod reserving;
 mod saving;
@@ -22,7 +23,7 @@ const PLENTY: usize = 150_000;
 const MILLION: usize = 1_000_000;
 
 /// The names, as `make bench LINE=…` takes them.
-pub(crate) const LINES: [&str; 18] = [
+pub(crate) const LINES: [&str; 19] = [
     "burst",
     "own-ids",
     "old",
@@ -40,6 +41,7 @@ pub(crate) const LINES: [&str; 18] = [
     "peers",
     "node",
     "c",
+    "http",
     "curve",
 ];
 
@@ -151,6 +153,7 @@ impl Bench {
             "peers" => self.peers().await,
             "node" => self.node().await,
             "c" => self.c().await,
+            "http" => self.http().await,
             "curve" => {
                 self.measure_curve().await;
                 Vec::new()

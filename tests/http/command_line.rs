@@ -64,12 +64,30 @@ fn every_subcommand_explains_itself_and_its_arguments() {
         ("token", &["--user-id", "--not-supreme", "--expires-in"]),
         ("import", &["<FILE>", "--campaign", "--type"]),
         ("count", &["--campaign", "--type", "--status"]),
+        ("config", &["--config-dir"]),
     ] {
         let help = succeeded(&Host::run(&[command, "--help"], &[]));
         for argument in arguments {
             assert!(help.contains(argument), "{argument} is not in the help of {command}: {help}");
         }
     }
+}
+
+#[test]
+fn config_prints_what_is_in_effect_and_no_secret() {
+    let secrets = [
+        ("TITAN_MONGO__URI", "mongodb://me:hunter2@db/test"),
+        ("TITAN_JWT__PUBLIC_KEY", keys().public.as_str()),
+        ("TITAN_TRACING__ACCESS_TOKEN", "hunter2"),
+        ("TITAN_SERVICE__PORT", "8099"),
+        ("TITAN_SERVICE__IDLE_TIMEOUT", "90s"),
+    ];
+    let printed = succeeded(&Host::run(&["config"], &secrets));
+    let config: serde_json::Value = serde_json::from_str(&printed).expect("JSON");
+    assert_eq!(config["titan"]["service"]["port"], 8099);
+    assert_eq!(config["titan"]["service"]["idleTimeout"], "90s");
+    assert_eq!(config["titan"]["mongo"]["uri"], "(secret)");
+    assert!(!printed.contains("hunter2") && !printed.contains("KEY-----"), "{printed}");
 }
 
 #[test]

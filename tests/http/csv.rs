@@ -103,6 +103,7 @@ async fn a_line_of_ten_megabytes_is_rejected_and_takes_no_memory() {
     assert_eq!(by_put["count"], json!({ "in": 3, "inserted": 2, "updated": 0, "rejected": 1 }));
     assert_eq!(by_put["rejected"][0]["row"], 2);
     assert_eq!(from_bucket["count"], json!({ "in": 3, "inserted": 0, "updated": 2, "rejected": 1 }));
-    let grown = api.host.peak_rss_kib() - before;
+    // The system's own figures are not exact: they may even fall.
+    let grown = api.host.peak_rss_kib().saturating_sub(before);
     assert!(grown < 8 << 10, "the host's memory grew by {grown} KiB");
 }

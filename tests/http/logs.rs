@@ -1,11 +1,16 @@
 //! What a host writes: one JSON object per line, one line per request, and never a secret.
 
-use code_service_tests::Host;
+use std::io::{Read, Write};
+use std::net::{Ipv4Addr, TcpStream};
+
+use code_service_tests::collector::Collector;
+use code_service_tests::{Host, Mongod};
 use mongodb::bson::{DateTime, doc};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use crate::client::{Api, CORRELATION, builder, keys, prepared, send};
+use crate::client::{Api, CORRELATION, builder, create_indexes, keys, prepared, send};
+use crate::traces::{request_with, traced};
 
 /// Parses a line, and checks what every line must have.
 #[track_caller]
@@ -53,6 +58,9 @@ async fn a_request_is_one_line_with_route_method_status_and_correlation() {
         let line = access_line(&api.host, &id);
         assert_eq!((&line["route"], &line["status"]), (&json!(route), &json!(status)));
         assert_eq!(line["method"], method.as_str());
+        assert!(line["milliseconds"].as_f64().is_some_and(|time| time > 0.0), "{line}");
+        assert!(line["bytes"].as_u64().is_some_and(|bytes| bytes > 20), "{line}");
+        assert_eq!(line["user"], "tester");
         assert!(line["message"].as_str().expect("a text").contains(route));
     }
     let lines = api.host.lines();
@@ -93,6 +101,54 @@ async fn probes_and_scrapes_leave_no_line() {
 }
 
 #[tokio::test]
+async fn a_request_whose_caller_goes_away_has_its_line_too() {
+    let api = Api::start(|host| host).await;
+    let id = format!("{}-gone", api.campaign);
+    let head = format!(
+        "PUT /tour/codes?type=tm HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer {}\r\n{CORRELATION}: {id}\r\n\
+         Expect: 100-continue\r\nContent-Length: 6\r\n\r\n",
+        keys().supreme()
+    );
+    let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, api.host.port())).expect("the host listens");
+    stream.write_all(head.as_bytes()).expect("the host reads");
+    // It asks for the body once the handler works on the request.
+    stream.read_exact(&mut [0; 12]).expect("the host answers");
+    drop(stream);
+    let line = access_line(&api.host, &id);
+    assert!([499, 400].contains(&line["status"].as_u64().expect("a number")), "{line}");
+    assert_eq!(line["route"], "/:campaignId/codes");
+}
+
+#[tokio::test]
+async fn a_warning_has_the_correlation_id_also_where_only_warnings_are_logged() {
+    let mut server = tokio::task::spawn_blocking(Mongod::start).await.expect("starts");
+    let uri = format!("{}&serverSelectionTimeoutMS=1000", server.uri_for("test"));
+    create_indexes(&uri).await;
+    let host = builder(&uri).env("TITAN_LOG__LEVEL", "warn,code_service_host::serve=info").start();
+    server.stop();
+    let count = reqwest::Client::new().get(host.url("/tour/codes/count?type=tm")).header(CORRELATION, "one");
+    let answer = count.bearer_auth(keys().supreme()).send().await.expect("the host answers");
+    assert_eq!(answer.status(), 503);
+    let line = host.wait_for_line("the warning is there", |line| line["level"] == "warn");
+    assert_eq!(line["correlation"], "one");
+    assert!(!host.lines().iter().any(|line| line.contains("access")));
+}
+
+#[tokio::test]
+async fn lines_that_cannot_be_written_are_counted() {
+    let api = Api::start(|host| host.env("TITAN_LOG__FILE", "/dev/full")).await;
+    ask(&api, Method::GET, "/dev/auth", "one").await;
+    let metrics = api.get("/metrics").await.body;
+    let lost = |sink: &str| -> u64 {
+        let name = format!("log_lines_lost_total{{sink=\"{sink}\"}} ");
+        let line = metrics.lines().find_map(|line| line.strip_prefix(&name));
+        line.and_then(|count| count.parse().ok()).unwrap_or_else(|| panic!("no {name} in {metrics}"))
+    };
+    assert!(lost("file") >= 2, "what was listened to, and the request");
+    assert_eq!(lost("console"), 0);
+}
+
+#[tokio::test]
 async fn the_log_file_has_the_same_lines_as_the_console() {
     let test = prepared().await;
     let file = std::env::temp_dir().join(format!("{}.log", test.name));
@@ -112,6 +168,78 @@ async fn the_log_file_has_the_same_lines_as_the_console() {
     console.sort_unstable();
     assert_eq!(written, console);
     assert!(written.len() > 20);
+}
+
+#[tokio::test]
+async fn a_file_that_has_grown_is_renamed_and_no_line_is_lost() {
+    let test = prepared().await;
+    let folder = std::env::temp_dir().join(&test.name);
+    std::fs::create_dir_all(&folder).expect("a writable temporary folder");
+    let file = folder.join("titan.log");
+    let host = builder(&test.uri).env("TITAN_LOG__FILE", &file).env("TITAN_LOG__MAX_BYTES", "4000");
+    let mut host = host.env("TITAN_LOG__KEEP", "50").start();
+    let url = host.url("/dev/auth");
+    let calls = (0..80).map(async |number| {
+        let call = reqwest::Client::new().get(&url).header(CORRELATION, format!("call-{number}"));
+        call.send().await.expect("the host answers");
+    });
+    futures_util::future::join_all(calls).await;
+    assert_eq!(host.stop(), 0);
+    let files: Vec<_> =
+        std::fs::read_dir(&folder).expect("ours").map(|file| file.expect("ours").path()).collect();
+    let texts = files.iter().map(|file| std::fs::read_to_string(file).expect("text")).collect::<Vec<_>>();
+    std::fs::remove_dir_all(&folder).expect("ours");
+    assert!(files.len() > 3, "{files:?}");
+    assert!(texts.iter().all(|text| text.len() <= 4000), "none is larger than it may be");
+    let lines: Vec<Value> = texts.iter().flat_map(|text| text.lines()).map(parsed).collect();
+    for number in 0..80 {
+        let id = format!("call-{number}");
+        assert_eq!(lines.iter().filter(|line| of_request(line, &id)).count(), 1, "{id}");
+    }
+}
+
+#[tokio::test]
+async fn the_level_is_read_again_at_sighup() {
+    let test = prepared().await;
+    let folder = std::env::temp_dir().join(&test.name);
+    std::fs::create_dir_all(&folder).expect("a writable temporary folder");
+    let set = |level: &str| {
+        let text =
+            format!("titan: {{log: {{level: {level}, console: true}}, devEndpoints: {{enabled: true}}}}");
+        std::fs::write(folder.join("default.yaml"), text).expect("ours");
+    };
+    std::fs::write(folder.join("local-dev.yaml"), "").expect("ours");
+    set("info");
+    let mut host = builder(&test.uri).arg("--config-dir").arg(&folder).start();
+    let url = host.url("/dev/auth");
+    let call = async |id: &str| {
+        let call = reqwest::Client::new().get(&url).header(CORRELATION, id);
+        call.send().await.expect("the host answers");
+    };
+    call("shown").await;
+    access_line(&host, "shown");
+    set("warn");
+    host.signal("HUP");
+    // Nothing tells that it was done but that nothing is told any more.
+    let mut number = 0;
+    crate::client::until("nothing is shown", async || {
+        number += 1;
+        let id = format!("hidden-{number}");
+        call(&id).await;
+        !host.lines().iter().any(|line| line.contains(&id))
+    })
+    .await;
+    set("loud=very");
+    host.signal("HUP");
+    host.wait_for_line("it says why", |line| {
+        line["message"].as_str().is_some_and(|text| text.contains("titan.log.level"))
+    });
+    set("info");
+    host.signal("HUP");
+    host.wait_for_line("it says so", |line| line["message"] == "the log's level was read again");
+    call("again").await;
+    access_line(&host, "again");
+    std::fs::remove_dir_all(&folder).expect("ours");
 }
 
 trait AllLines {
@@ -181,15 +309,16 @@ async fn busy_run(api: &Api) {
 }
 
 #[tokio::test]
-async fn no_code_token_or_password_appears_in_any_line_at_any_level() {
+async fn no_code_token_or_password_appears_in_any_line_span_or_metric() {
     let test = prepared().await;
     let password = "hunter2-password";
     let user = doc! { "createUser": "me", "pwd": password, "roles": ["dbOwner"] };
     test.db.run_command(user).await.expect("a new database");
     let uri = test.uri.replace("mongodb://", &format!("mongodb://me:{password}@"));
     let uri = format!("{uri}&authSource={}", test.name);
-    let host = builder(&uri).env("TITAN_LOG__LEVEL", "trace").start();
-    let api = Api::of(host, test.db);
+    let collector = Collector::start();
+    let host = traced(builder(&uri).env("TITAN_LOG__LEVEL", "trace"), collector.port());
+    let api = Api::of(host.env("OTEL_BSP_SCHEDULE_DELAY", "200").start(), test.db);
     busy_run(&api).await;
     let last = api.campaign.clone();
     ask(&api, Method::GET, "/dev/auth", &last).await;
@@ -197,8 +326,10 @@ async fn no_code_token_or_password_appears_in_any_line_at_any_level() {
 
     let lines = api.host.lines();
     assert!(lines.len() > 20, "{}", lines.len());
-    for line in &lines {
-        parsed(line);
+    lines.iter().for_each(|line| drop(parsed(line)));
+    request_with(&collector, &last).await;
+    let (spans, metrics) = (collector.said(), api.get("/metrics").await.body);
+    for line in lines.iter().chain(&spans).map(String::as_str).chain(metrics.lines()) {
         for secret in ["SECRETCODE", password, "eyJ", "PRIVATE KEY", "PUBLIC KEY"] {
             assert!(!line.contains(secret), "{secret} in {line}");
         }

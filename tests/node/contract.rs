@@ -30,14 +30,21 @@ const PARTS: [&str; 15] = [
     "upload::",
 ];
 
-/// What the runtime decides before the example is asked.
-const NOT_THERE: [&str; 3] = [
+/// What the runtime decides before the example is asked, and what only the host has.
+const NOT_THERE: [&str; 8] = [
     // Its heap grows by what its garbage collector likes.
     "csv::a_line_of_ten_megabytes_is_rejected_and_takes_no_memory",
     // Node.js 12 answers 400 by itself to bytes beyond ASCII.
     "envelope::a_correlation_id_that_is_not_ascii_is_replaced",
     // Its parser takes any depth.
     "json::a_deeply_nested_body_is_refused",
+    // Its document, which `api::` would take in.
+    "openapi::",
+    // Its settings and metrics, by which these stop it at the moment that they are about.
+    "stop::a_host_that_is_asked_to_stop_while_it_starts_does",
+    "stop::a_request_that_takes_too_long_is_not_waited_for",
+    "stop::a_stop_in_the_middle_of_reserves_and_an_import_loses_nothing",
+    "stop::what_callers_who_went_away_would_have_got_is_given_back_before_the_host_ends",
 ];
 
 /// The example as a program that takes the host's arguments, on the oldest runtime.

@@ -7,6 +7,7 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fmt;
+use std::net::{Ipv4Addr, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output};
 use std::sync::OnceLock;
@@ -15,6 +16,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::built;
+use crate::server::free_port;
 use crate::supervised::{Finished, Supervised, wait_until};
 
 /// Names the host program to run, instead of building it.
@@ -39,6 +41,8 @@ pub struct Builder {
     args: Vec<OsString>,
     program: Option<PathBuf>,
     directory: Option<PathBuf>,
+    /// That of a host that does not tell its own.
+    port: Option<u16>,
 }
 
 /// A host that ended, or said nothing, instead of listening.
@@ -51,8 +55,14 @@ pub struct NotStarted {
 impl Host {
     /// A host in `local-dev` on a free port; everything else is the caller's to set.
     pub fn builder() -> Builder {
-        let builder =
-            Builder { env: Vec::new(), prefix: Vec::new(), args: Vec::new(), program: None, directory: None };
+        let builder = Builder {
+            env: Vec::new(),
+            prefix: Vec::new(),
+            args: Vec::new(),
+            program: None,
+            directory: None,
+            port: None,
+        };
         builder.env("NODE_ENV", "local-dev").env("TITAN_SERVICE__PORT", "0")
     }
 
@@ -140,10 +150,22 @@ impl Host {
     /// # Panics
     /// When it was stopped.
     pub fn peak_rss_kib(&self) -> u64 {
+        self.kib("VmHWM:")
+    }
+
+    /// The memory that it has resident, in KiB.
+    ///
+    /// # Panics
+    /// When it was stopped.
+    pub fn memory_kib(&self) -> u64 {
+        self.kib("VmRSS:")
+    }
+
+    fn kib(&self, name: &str) -> u64 {
         let status = std::fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("the host runs");
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let number = peak.and_then(|peak| peak.trim().strip_suffix(" kB")?.parse().ok());
-        number.expect("Linux writes `VmHWM: N kB`")
+        let value = status.lines().find_map(|line| line.strip_prefix(name));
+        let number = value.and_then(|value| value.trim().strip_suffix(" kB")?.parse().ok());
+        number.expect("Linux writes `VmRSS: N kB`")
     }
 }
 
@@ -167,6 +189,14 @@ impl Builder {
     pub fn arg(mut self, word: impl AsRef<OsStr>) -> Builder {
         self.args.push(word.as_ref().into());
         self
+    }
+
+    /// Writes nothing to the console, where this process would have to read every line.
+    #[must_use]
+    pub fn silent(mut self) -> Builder {
+        let port = free_port();
+        self.port = Some(port);
+        self.env("TITAN_LOG__CONSOLE", "false").env("TITAN_SERVICE__PORT", port.to_string())
     }
 
     /// Runs this program instead of the one that is built here: an older host, or a stand-in.
@@ -212,7 +242,11 @@ impl Builder {
         }
         let mut process = Supervised::new(&command, None);
         process.start();
-        match port_of(&mut process) {
+        let port = match self.port {
+            Some(port) => listens_on(&mut process, port).then_some(port),
+            None => port_of(&mut process),
+        };
+        match port {
             Some(port) => Ok(Host { process, port }),
             None => Err(Box::new(NotStarted { said: process.finish() })),
         }
@@ -248,6 +282,18 @@ fn port_of(process: &mut Supervised) -> Option<u16> {
         std::thread::sleep(Duration::from_millis(5));
     }
     None
+}
+
+/// Whether somebody listens there before the process ends or the time is over.
+fn listens_on(process: &mut Supervised, port: u16) -> bool {
+    let start = std::time::Instant::now();
+    while start.elapsed() < UNTIL_LISTENING && !process.ended() {
+        if TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_ok() {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    false
 }
 
 fn listening_port(line: &str) -> Option<u16> {

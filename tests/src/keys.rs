@@ -39,6 +39,16 @@ impl Keys {
         jsonwebtoken::encode(&Header::new(Algorithm::RS256), claims, &key).expect("claims are plain data")
     }
 
+    /// The same, of the key of this name.
+    ///
+    /// # Panics
+    /// As [`sign`](Keys::sign).
+    pub fn sign_as(&self, kid: &str, claims: &Value) -> String {
+        let key = EncodingKey::from_rsa_pem(self.private.as_bytes()).expect("our own key");
+        let header = Header { kid: Some(kid.to_owned()), ..Header::new(Algorithm::RS256) };
+        jsonwebtoken::encode(&header, claims, &key).expect("claims are plain data")
+    }
+
     /// A token of a supreme user that is good for an hour.
     pub fn supreme(&self) -> String {
         self.sign(&claims())

@@ -35,7 +35,10 @@
 //! | [`binary`] | finding or downloading a mongod |
 //! | [`built`] | the host and the addon, built when they are first asked for |
 //! | [`c_library`] | the C library, and programs that are linked with it |
+//! | [`caller`] | callers of the host who cost little |
 //! | [`clock`] | programs with a wrong clock |
+//! | [`collector`] | a real OpenTelemetry collector |
+//! | [`load`] | more than a host can do |
 //! | [`mongod`] | servers and databases |
 //! | [`host`] | the HTTP host as a child process |
 //! | [`keys`] | RSA key pairs and tokens |
@@ -50,9 +53,12 @@ pub mod addon;
 pub mod binary;
 pub mod built;
 pub mod c_library;
+pub mod caller;
 pub mod clock;
+pub mod collector;
 pub mod host;
 pub mod keys;
+pub mod load;
 pub mod mongod;
 pub mod old_service;
 mod proc;
@@ -70,6 +76,7 @@ pub use mongod::{Database, Mongod, database, fresh_database};
 pub use old_service::OldService;
 pub use proxy::Proxy;
 pub use replica_set::ReplicaSet;
+pub use server::free_port;
 
 /// The Rust examples of the pages compile.
 #[cfg(doctest)]

@@ -183,7 +183,11 @@ impl Server {
     }
 }
 
-fn free_port() -> u16 {
+/// A port of this machine that nobody listens on now.
+///
+/// # Panics
+/// When there is none.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
     listener.local_addr().expect("a bound socket has an address").port()
 }

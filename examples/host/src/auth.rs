@@ -6,10 +6,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
+use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
 use serde_json::{Map, Value, json};
 
-use crate::config::Jwt;
+use crate::config::{Jwt, Secret};
+use crate::correlation;
 use crate::error::ApiError;
 use crate::routes::App;
 
@@ -59,9 +61,42 @@ impl FromRequestParts<App> for Supreme {
 /// Checks tokens.
 #[derive(Clone)]
 pub(crate) struct Verifier {
-    key: Arc<DecodingKey>,
+    keys: Arc<[Key]>,
     rules: Arc<Validation>,
     allow_anonymous: bool,
+}
+
+/// A key that tokens may be signed with.
+struct Key {
+    /// The `kid` of its tokens; None: any.
+    id: Option<String>,
+    key: DecodingKey,
+    /// When it is over.
+    until: Option<Timestamp>,
+}
+
+impl Key {
+    /// `name` is that of the configuration's key, for the error.
+    fn parse(
+        name: &str,
+        pem: &Secret,
+        id: Option<&String>,
+        until: Option<Timestamp>,
+    ) -> Result<Self, String> {
+        let pem = pem.pem();
+        if pem.contains("PRIVATE KEY") {
+            return Err(format!("{name} holds a private key: only the public one belongs there"));
+        }
+        let key = DecodingKey::from_rsa_pem(pem.as_bytes())
+            .map_err(|_| format!("{name} is no RSA public key in PEM"))?;
+        Ok(Key { id: id.cloned(), key, until })
+    }
+
+    /// Whether it may be the key of a token with this `kid`. A token that names none may be of any.
+    fn fits(&self, id: Option<&str>) -> bool {
+        let is_over = self.until.is_some_and(|until| until <= Timestamp::now());
+        !is_over && id.is_none_or(|id| self.id.as_deref().is_none_or(|own| own == id))
+    }
 }
 
 impl Verifier {
@@ -71,14 +106,14 @@ impl Verifier {
             "titan.jwt.publicKey is not set: no token could be checked (TITAN_JWT__PUBLIC_KEY, or its file in \
              TITAN_JWT__PUBLIC_KEY_FILE)",
         )?;
-        let pem = pem.pem();
-        if pem.contains("PRIVATE KEY") {
-            return Err(
-                "titan.jwt.publicKey holds a private key: only the public one belongs there".to_owned()
-            );
+        let mut keys = vec![Key::parse("titan.jwt.publicKey", pem, config.key_id.as_ref(), None)?];
+        if let Some(pem) = &config.previous_public_key {
+            let until = config.previous_until.as_deref().map(str::parse::<Timestamp>).transpose().map_err(
+                |_| "titan.jwt.previousUntil must be a moment with its zone, such as 2026-11-30T00:00:00Z",
+            )?;
+            let id = config.previous_key_id.as_ref();
+            keys.push(Key::parse("titan.jwt.previousPublicKey", pem, id, until)?);
         }
-        let key = DecodingKey::from_rsa_pem(pem.as_bytes())
-            .map_err(|_| "titan.jwt.publicKey is no RSA public key in PEM".to_owned())?;
         let mut rules = Validation::new(Algorithm::RS256);
         rules.leeway = 0;
         // The library takes a token until its second is over; it ends when that begins.
@@ -91,11 +126,19 @@ impl Verifier {
             rules.set_required_spec_claims(&["exp", "iss", "aud"]);
             rules.set_audience(&[audience]);
         }
-        Ok(Verifier { key: Arc::new(key), rules: Arc::new(rules), allow_anonymous: config.allow_anon })
+        Ok(Verifier { keys: keys.into(), rules: Arc::new(rules), allow_anonymous: config.allow_anon })
     }
 
     /// The caller of a request with these headers. Why a token is bad is nobody's business.
     fn caller(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
+        let caller = self.checked(headers)?;
+        if let Some(id) = caller.claims.get("user").and_then(|user| user.get("id")).and_then(Value::as_str) {
+            correlation::is_of(id);
+        }
+        Ok(caller)
+    }
+
+    fn checked(&self, headers: &HeaderMap) -> Result<Caller, ApiError> {
         let unauthorized = |message| ApiError::new(StatusCode::UNAUTHORIZED, "unauthorized", message);
         let Some(value) = headers.get(header::AUTHORIZATION) else {
             return if self.allow_anonymous {
@@ -109,9 +152,13 @@ impl Verifier {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(bad());
         }
-        jsonwebtoken::decode::<Map<String, Value>>(token.trim(), &self.key, &self.rules)
-            .map(|token| Caller { claims: token.claims })
-            .map_err(|_| bad())
+        let token = token.trim();
+        let id = jsonwebtoken::decode_header(token).map_err(|_| bad())?.kid;
+        let keys = self.keys.iter().filter(|key| key.fits(id.as_deref()));
+        let checked =
+            |key: &Key| jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &self.rules).ok();
+        let mut checked = keys.filter_map(checked);
+        checked.next().map(|token| Caller { claims: token.claims }).ok_or_else(bad)
     }
 }
 
@@ -119,6 +166,7 @@ impl Verifier {
 #[derive(Clone)]
 pub(crate) struct Signer {
     key: Arc<EncodingKey>,
+    key_id: Option<String>,
     issuer: String,
 }
 
@@ -128,7 +176,7 @@ impl Signer {
         let Some(pem) = &config.private_key else { return Ok(None) };
         let key = EncodingKey::from_rsa_pem(pem.pem().as_bytes())
             .map_err(|_| "titan.jwt.privateKey is no RSA private key in PEM".to_owned())?;
-        Ok(Some(Signer { key: Arc::new(key), issuer: config.issuer.clone() }))
+        Ok(Some(Signer { key: Arc::new(key), key_id: config.key_id.clone(), issuer: config.issuer.clone() }))
     }
 
     /// A token for this user, good for some seconds.
@@ -141,6 +189,7 @@ impl Signer {
             "iat": now,
             "exp": now.saturating_add(seconds),
         });
-        jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &self.key).map_err(|e| e.to_string())
+        let header = Header { kid: self.key_id.clone(), ..Header::new(Algorithm::RS256) };
+        jsonwebtoken::encode(&header, &claims, &self.key).map_err(|e| e.to_string())
     }
 }

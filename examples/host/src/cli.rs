@@ -40,6 +40,9 @@ pub(crate) enum Command {
     /// On a collection with millions of codes this takes minutes. Indexes that are there are left alone.
     #[command(after_help = SEE)]
     CreateIndexes,
+    /// Print the configuration as it is in effect, as JSON and without its secrets.
+    #[command(after_help = SEE)]
+    Config,
     /// Print a token signed with the configured private key, for development.
     ///
     /// Example: curl -H "Authorization: Bearer $(code-service-host token)" localhost:8080/dev/supremes

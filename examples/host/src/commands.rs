@@ -6,7 +6,7 @@ mod import;
 mod serve;
 mod token;
 
-use code_service::{CodeService, CodeType, Options};
+use code_service::{CodeService, CodeType, Observer, Options};
 
 use crate::cli::{Cli, Command};
 use crate::config::{self, Config};
@@ -19,19 +19,27 @@ pub(crate) async fn run(cli: Cli) -> Result<(), String> {
     let source = config::Source { folder: cli.config_dir, variables: variables.collect() };
     let (environment, config) = config::load(&source)?;
     match cli.command {
-        Command::Serve(options) => serve::run(environment, config, options).await,
+        Command::Serve(options) => serve::run(environment, config, options, source).await,
         Command::CreateIndexes => create_indexes::run(&config).await,
+        Command::Config => print(&config),
         Command::Token(arguments) => token::run(&config, &arguments),
         Command::Import(arguments) => import::run(&config, &arguments).await,
         Command::Count(arguments) => count::run(&config, &arguments).await,
     }
 }
 
-/// Connects to the configured database.
-async fn connect(config: &Config) -> Result<CodeService, String> {
+fn print(config: &Config) -> Result<(), String> {
+    let root = serde_json::json!({ "titan": config });
+    println!("{root:#}");
+    Ok(())
+}
+
+/// Connects to the configured database, and has somebody told what happens.
+async fn connect(config: &Config, observer: Option<Observer>) -> Result<CodeService, String> {
     let mut options = Options::new(config.mongo.connection_string()?);
     options.database = config.mongo.database();
     options.reservation_ttl = config.codes.reservation_ttl;
+    options.observer = observer;
     CodeService::connect(options).await.map_err(|e| sentence(&e))
 }
 

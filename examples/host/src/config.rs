@@ -33,6 +33,7 @@ pub(crate) struct Config {
     pub(crate) jwt: Jwt,
     pub(crate) log: Log,
     pub(crate) tracing: Tracing,
+    pub(crate) metrics: Metrics,
     pub(crate) dev_endpoints: DevEndpoints,
     pub(crate) codes: Codes,
     pub(crate) replies: Replies,
@@ -45,7 +46,7 @@ pub(crate) struct Service {
     /// The port to listen on; 0 takes any free one.
     #[serde(deserialize_with = "values::parsed")]
     pub(crate) port: u16,
-    /// How long outgoing HTTP clients may keep a resolved name, in milliseconds. Accepted, not used yet.
+    /// How long outgoing HTTP clients keep a resolved name, in milliseconds.
     #[serde(rename = "dnsCacheTTL", deserialize_with = "values::parsed")]
     pub(crate) dns_cache_ttl: u64,
     /// The longest JSON body, in bytes.
@@ -54,11 +55,45 @@ pub(crate) struct Service {
     /// The longest CSV body, in bytes; one that comes without its length must keep to `body_limit`.
     #[serde(deserialize_with = "values::parsed")]
     pub(crate) upload_limit: u64,
+    /// Connections at once; more are closed.
+    #[serde(deserialize_with = "values::parsed")]
+    pub(crate) max_connections: usize,
+    /// Requests at once; more are answered 503. Probes and scrapes are not counted.
+    #[serde(deserialize_with = "values::parsed")]
+    pub(crate) max_requests: usize,
+    /// How long a connection may be silent between two requests. Longer than the balancer's 60 s.
+    #[serde(with = "values::duration")]
+    pub(crate) idle_timeout: Duration,
+    /// How long the head of a request may take.
+    #[serde(with = "values::duration")]
+    pub(crate) head_timeout: Duration,
+    /// How long a body may be silent, and how long a caller may read nothing of its reply.
+    #[serde(with = "values::duration")]
+    pub(crate) body_timeout: Duration,
+    /// How long the host goes on after SIGTERM, while it is not ready any more, before it takes no new connections.
+    #[serde(with = "values::duration")]
+    pub(crate) stop_delay: Duration,
+    /// How long requests may go on after that. With the delay, 3 s for work that nobody waits for, 5 s for the last
+    /// spans and 1 s for threads it has to stay below the grace of the platform, which is 30 s unless configured.
+    #[serde(with = "values::duration")]
+    pub(crate) stop_timeout: Duration,
 }
 
 impl Default for Service {
     fn default() -> Self {
-        Service { port: 8080, dns_cache_ttl: 60_000, body_limit: 16 << 20, upload_limit: 1 << 30 }
+        Service {
+            port: 8080,
+            dns_cache_ttl: 60_000,
+            body_limit: 16 << 20,
+            upload_limit: 1 << 30,
+            max_connections: 20_000,
+            max_requests: 1_024,
+            idle_timeout: Duration::from_secs(75),
+            head_timeout: Duration::from_secs(10),
+            body_timeout: Duration::from_secs(30),
+            stop_delay: Duration::ZERO,
+            stop_timeout: Duration::from_secs(15),
+        }
     }
 }
 
@@ -94,6 +129,14 @@ pub(crate) struct Bucket {
 pub(crate) struct Jwt {
     /// RSA public key in PEM that tokens are checked with.
     pub(crate) public_key: Option<Secret>,
+    /// The `kid` of the tokens that this key signs; None: any.
+    pub(crate) key_id: Option<String>,
+    /// The key before that one, whose tokens are good for a while when keys change.
+    pub(crate) previous_public_key: Option<Secret>,
+    /// The `kid` of its tokens; None: any.
+    pub(crate) previous_key_id: Option<String>,
+    /// Until when, such as `2026-11-30T00:00:00Z`; None: as long as it is configured.
+    pub(crate) previous_until: Option<String>,
     /// RSA private key in PEM that `/dev/token` and `token` sign with. Refused in prod.
     pub(crate) private_key: Option<Secret>,
     /// The issuer that tokens must name.
@@ -109,6 +152,10 @@ impl Default for Jwt {
     fn default() -> Self {
         Jwt {
             public_key: None,
+            key_id: None,
+            previous_public_key: None,
+            previous_key_id: None,
+            previous_until: None,
             private_key: None,
             issuer: "titan-lib".to_owned(),
             audience: None,
@@ -127,25 +174,77 @@ pub(crate) struct Log {
     pub(crate) console: bool,
     /// A file that lines are appended to; None or empty: no file.
     pub(crate) file: Option<String>,
+    /// The size in bytes at which the file is renamed to `….1`, and a new one begun; 0: never.
+    #[serde(deserialize_with = "values::parsed")]
+    pub(crate) max_bytes: u64,
+    /// How many renamed files are kept; at least one.
+    #[serde(deserialize_with = "values::parsed")]
+    pub(crate) keep: u32,
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Log { level: "info".to_owned(), console: true, file: None }
+        Log { level: "info".to_owned(), console: true, file: None, max_bytes: 100 << 20, keep: 3 }
     }
 }
 
-/// Where spans go. Accepted so that the deployed files carry over, not used yet.
-#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+/// Where spans go, over OTLP.
+#[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Tracing {
-    pub(crate) enabled: Value,
+    #[serde(deserialize_with = "values::parsed")]
+    pub(crate) enabled: bool,
+    /// None: spans go nowhere.
     pub(crate) collector_host: Option<String>,
-    pub(crate) collector_port: Value,
+    #[serde(deserialize_with = "values::parsed")]
+    pub(crate) collector_port: u16,
+    /// `none` or `tls`.
     pub(crate) encryption: Option<String>,
+    /// Sent as LightStep wants it.
     pub(crate) access_token: Option<Secret>,
-    pub(crate) product_code: Option<String>,
-    pub(crate) service_name: Option<String>,
+    pub(crate) product_code: String,
+    pub(crate) service_name: String,
+}
+
+impl Default for Tracing {
+    fn default() -> Self {
+        Tracing {
+            enabled: true,
+            collector_host: None,
+            collector_port: 4318,
+            encryption: None,
+            access_token: None,
+            product_code: "prd1541".to_owned(),
+            service_name: "code-srvc".to_owned(),
+        }
+    }
+}
+
+/// What is measured beside requests.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Metrics {
+    /// How often the process looks at itself, in milliseconds.
+    #[serde(deserialize_with = "values::parsed")]
+    system_metric_interval: u64,
+    /// Pools whose available codes are counted, as `campaign/type`. Each is a query to the database every
+    /// `pool_interval`, and two metrics: few are meant.
+    #[serde(deserialize_with = "values::list")]
+    pub(crate) pools: Vec<String>,
+    #[serde(with = "values::duration")]
+    pub(crate) pool_interval: Duration,
+}
+
+impl Metrics {
+    pub(crate) fn system_metric_interval(&self) -> Duration {
+        Duration::from_millis(self.system_metric_interval.max(100))
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Metrics { system_metric_interval: 10_000, pools: Vec::new(), pool_interval: Duration::from_secs(30) }
+    }
 }
 
 /// The routes under `/dev`.
@@ -196,8 +295,7 @@ pub(crate) enum ReserveReply {
 }
 
 /// Text that must not be shown.
-#[derive(Clone, Serialize)]
-#[serde(transparent)]
+#[derive(Clone)]
 pub(crate) struct Secret(String);
 
 impl Secret {
@@ -220,6 +318,12 @@ impl<'de> Deserialize<'de> for Secret {
             Value::Number(digits) => Ok(Secret(digits.to_string())),
             _ => Err(serde::de::Error::custom("must be a text")),
         }
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("(secret)")
     }
 }
 

@@ -1,5 +1,7 @@
 //! The correlation id: taken from the caller or made, and known wherever the request is worked on.
 
+use std::sync::{Arc, OnceLock};
+
 use axum::http::{HeaderMap, HeaderName};
 
 /// The header it comes and goes in.
@@ -7,7 +9,23 @@ pub(crate) const HEADER: HeaderName = HeaderName::from_static("x-titan-correlati
 const MAX_LENGTH: usize = 128;
 
 tokio::task_local! {
-    static CURRENT: String;
+    static CURRENT: (String, User);
+}
+
+/// Who makes a request, once that is known.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct User(Arc<OnceLock<String>>);
+
+impl User {
+    /// None before the token was looked at, and of a route that needs none.
+    pub(crate) fn id(&self) -> Option<&str> {
+        self.0.get().map(String::as_str)
+    }
+}
+
+/// The request that is being worked on is of this user. Capped as the correlation id is: it goes into the log.
+pub(crate) fn is_of(user: &str) {
+    let _ = CURRENT.try_with(|(_, known)| known.0.set(user.chars().take(MAX_LENGTH).collect()));
 }
 
 /// The caller's id if it is at most 128 visible ASCII characters, else a new one.
@@ -20,13 +38,13 @@ pub(crate) fn of(headers: &HeaderMap) -> String {
 }
 
 /// Runs `work` as part of the request with this id.
-pub(crate) async fn scope<F: Future>(id: String, work: F) -> F::Output {
-    CURRENT.scope(id, work).await
+pub(crate) async fn scope<F: Future>(id: String, user: User, work: F) -> F::Output {
+    CURRENT.scope((id, user), work).await
 }
 
 /// The id of the request that is being worked on.
 pub(crate) fn current() -> String {
-    CURRENT.try_with(String::clone).unwrap_or_default()
+    CURRENT.try_with(|(id, _)| id.clone()).unwrap_or_default()
 }
 
 #[cfg(test)]

@@ -8,7 +8,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use code_service::Error;
 use serde::Serialize;
-use serde_json::{Map, Value, json};
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::reply::Meta;
 
@@ -16,16 +16,39 @@ use crate::reply::Meta;
 #[derive(Debug)]
 pub(crate) struct ApiError {
     status: StatusCode,
-    payload: &'static str,
-    message: String,
-    /// Fields beside those that every error has.
-    details: Map<String, Value>,
+    /// In a box: replies are mostly good, and should not carry its size along.
+    body: Box<Body>,
     retry_after: bool,
+}
+
+/// What went wrong.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Body {
+    /// The status of the reply.
+    status: u16,
+    /// A sentence for people.
+    message: String,
+    /// A word for programs.
+    payload: &'static str,
+    /// The argument that breaks a rule.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    field: Option<String>,
+    /// How many codes were asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wanted: Option<u64>,
+    /// How many were available.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available: Option<u64>,
+    /// Under which id codes may be held: recover it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reserve_id: Option<String>,
 }
 
 impl ApiError {
     pub(crate) fn new(status: StatusCode, payload: &'static str, message: impl Into<String>) -> Self {
-        ApiError { status, payload, message: message.into(), details: Map::new(), retry_after: false }
+        let body = Body { status: status.as_u16(), message: message.into(), payload, ..Body::default() };
+        ApiError { status, body: Box::new(body), retry_after: false }
     }
 
     pub(crate) fn bad_request(payload: &'static str, message: impl Into<String>) -> Self {
@@ -52,8 +75,8 @@ impl ApiError {
         ApiError::new(StatusCode::INTERNAL_SERVER_ERROR, "internalServerError", "the service failed")
     }
 
-    fn with(mut self, field: &str, value: impl Into<Value>) -> Self {
-        self.details.insert(field.to_owned(), value.into());
+    fn with(mut self, detail: impl FnOnce(&mut Body)) -> Self {
+        detail(&mut self.body);
         self
     }
 }
@@ -65,12 +88,13 @@ impl From<Error> for ApiError {
         let cause = std::error::Error::source(&error).map(ToString::to_string);
         match error {
             Error::InvalidArgument { field, .. } => {
-                ApiError::bad_request(payload, message).with("field", field)
+                ApiError::bad_request(payload, message).with(|body| body.field = Some(field))
             }
             Error::NotEnoughCodes { wanted, available } => {
-                ApiError::new(StatusCode::CONFLICT, payload, message)
-                    .with("wanted", wanted)
-                    .with("available", available)
+                ApiError::new(StatusCode::CONFLICT, payload, message).with(|body| {
+                    body.wanted = Some(wanted);
+                    body.available = Some(available);
+                })
             }
             Error::ReservationMismatch { .. } => {
                 ApiError::new(StatusCode::UNPROCESSABLE_ENTITY, payload, message)
@@ -84,7 +108,7 @@ impl From<Error> for ApiError {
                 tracing::warn!(cause, "{message}");
                 let mut error = ApiError::new(StatusCode::SERVICE_UNAVAILABLE, payload, message);
                 error.retry_after = true;
-                error.with("reserveId", reserve_id.as_str())
+                error.with(|body| body.reserve_id = Some(reserve_id.as_str().to_owned()))
             }
             // A call that comes while the host stops; the next host answers.
             Error::Closed => {
@@ -100,19 +124,50 @@ impl From<Error> for ApiError {
     }
 }
 
-#[derive(Serialize)]
-struct Envelope {
-    error: Map<String, Value>,
+/// What a reply carries when it is an error.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ErrorEnvelope {
+    error: Box<Body>,
     meta: Meta,
+}
+
+/// How any call can be refused.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) enum Refused {
+    /// An argument is missing or breaks a rule.
+    #[response(status = 400)]
+    BadRequest(ErrorEnvelope),
+    /// The token is not valid, or there is none where one is needed.
+    #[response(status = 401)]
+    Unauthorized(ErrorEnvelope),
+    /// The caller is not supreme.
+    #[response(status = 403)]
+    Forbidden(ErrorEnvelope),
+    /// The service failed; its log says why.
+    #[response(status = 500)]
+    Internal(ErrorEnvelope),
+    /// The database is away, or too many requests are being answered: try again.
+    #[response(status = 503)]
+    Unavailable(ErrorEnvelope),
+}
+
+/// How a call with a body can be refused besides.
+#[derive(IntoResponses)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(crate) enum BodyRefused {
+    /// The body stopped coming.
+    #[response(status = 408)]
+    Timeout(ErrorEnvelope),
+    /// The body is too long.
+    #[response(status = 413)]
+    TooLarge(ErrorEnvelope),
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let mut error = self.details;
-        error.insert("status".to_owned(), json!(self.status.as_u16()));
-        error.insert("message".to_owned(), json!(self.message));
-        error.insert("payload".to_owned(), json!(self.payload));
-        let mut response = (self.status, Json(Envelope { error, meta: Meta::now() })).into_response();
+        let mut response =
+            (self.status, Json(ErrorEnvelope { error: self.body, meta: Meta::now() })).into_response();
         if self.retry_after {
             response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
         }

@@ -3,45 +3,66 @@
 //! `@timestamp` (RFC 3339, milliseconds, Z), `level` in lower case, `message`, `logger`, `correlation`, and
 //! the fields of the event. Nothing here ever holds a code, a token, a password or a body.
 
+mod sinks;
+
 use std::fmt::Debug;
-use std::fs::File;
-use std::io::Write;
-use std::sync::Mutex;
 use std::time::SystemTime;
 
+use opentelemetry_sdk::trace::SdkTracer;
 use serde_json::{Map, Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
 use tracing::{Event, Subscriber};
-use tracing_subscriber::filter::EnvFilter;
+use tracing_subscriber::filter::{EnvFilter, FilterExt, Targets, filter_fn};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 use tracing_subscriber::util::SubscriberInitExt;
-use tracing_subscriber::{Layer, Registry};
+use tracing_subscriber::{Layer, Registry, reload};
 
 use crate::config::Log;
 use crate::reply::timestamp;
 
+use sinks::Sinks;
+
 /// Begins to log; an error is a sentence that names the key of the configuration.
-pub(crate) fn init(config: &Log) -> Result<(), String> {
-    let level = EnvFilter::try_new(&config.level).map_err(|e| format!("titan.log.level: {e}"))?;
-    let file = match config.file.as_deref() {
-        None => None,
-        Some(path) => {
-            let file = File::options().create(true).append(true).open(path);
-            Some(Mutex::new(file.map_err(|e| format!("titan.log.file: {path}: {e}"))?))
-        }
-    };
-    Registry::default()
-        .with(JsonLines { console: config.console, file }.with_filter(level))
-        .try_init()
-        .map_err(|e| e.to_string())
+pub(crate) fn init(config: &Log, tracer: Option<SdkTracer>) -> Result<Levels, String> {
+    let (filter, handle) = reload::Layer::new(levels(&config.level)?);
+    let lines = JsonLines { sinks: Sinks::open(config)? };
+    // Whatever is logged: a span is not less of a span because nobody wants to read lines.
+    let ours = Targets::new()
+        .with_target("code_service", tracing::Level::INFO)
+        .with_target("code_service_host", tracing::Level::INFO);
+    let spans = tracer.map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer).with_filter(ours));
+    // Of a span a line has its correlation id, also when only warnings are wanted.
+    let filter =
+        filter.or(filter_fn(|metadata| metadata.is_span() && metadata.target().starts_with("code_service")));
+    Registry::default().with(lines.with_filter(filter)).with(spans).try_init().map_err(|e| e.to_string())?;
+    // Where, and not what: the text of a panic may hold anything.
+    std::panic::set_hook(Box::new(|panic| {
+        let location = panic.location().map(ToString::to_string);
+        tracing::error!(location, "a thread panicked");
+    }));
+    Ok(Levels(handle))
+}
+
+/// What is logged, which may change while the process runs.
+#[derive(Clone)]
+pub(crate) struct Levels(reload::Handle<EnvFilter, Registry>);
+
+impl Levels {
+    /// An error is a sentence that names the key of the configuration; then nothing has changed.
+    pub(crate) fn set(&self, level: &str) -> Result<(), String> {
+        self.0.reload(levels(level)?).map_err(|e| e.to_string())
+    }
+}
+
+fn levels(level: &str) -> Result<EnvFilter, String> {
+    EnvFilter::try_new(level).map_err(|e| format!("titan.log.level: {e}"))
 }
 
 /// Writes an event as a line.
 struct JsonLines {
-    console: bool,
-    file: Option<Mutex<File>>,
+    sinks: Sinks,
 }
 
 /// The correlation id of a span, kept for the events inside it.
@@ -63,36 +84,21 @@ where
     fn on_event(&self, event: &Event<'_>, context: Context<'_, S>) {
         let mut fields = Fields::default();
         event.record(&mut fields);
-        let correlation = context
-            .event_scope(event)
-            .into_iter()
-            .flatten()
-            .find_map(|span| span.extensions().get::<Correlation>().map(|found| found.0.clone()));
+        let of_its_span = || {
+            let mut spans = context.event_scope(event).into_iter().flatten();
+            json!(spans.find_map(|span| span.extensions().get::<Correlation>().map(|found| found.0.clone())))
+        };
+        let correlation = fields.0.remove("correlation").unwrap_or_else(of_its_span);
         let mut line = Map::new();
         line.insert("@timestamp".to_owned(), json!(timestamp(SystemTime::now())));
         line.insert("level".to_owned(), json!(event.metadata().level().as_str().to_lowercase()));
         line.insert("message".to_owned(), fields.0.remove("message").unwrap_or_default());
         line.insert("logger".to_owned(), json!(event.metadata().target()));
-        line.insert("correlation".to_owned(), json!(correlation));
+        line.insert("correlation".to_owned(), correlation);
         for (name, value) in fields.0 {
             line.entry(name).or_insert(value);
         }
-        self.write(&Value::Object(line));
-    }
-}
-
-impl JsonLines {
-    fn write(&self, line: &Value) {
-        let line = format!("{line}\n");
-        // There is nobody to tell that a log cannot be written.
-        if self.console {
-            let _ = std::io::stdout().lock().write_all(line.as_bytes());
-        }
-        if let Some(file) = &self.file
-            && let Ok(mut file) = file.lock()
-        {
-            let _ = file.write_all(line.as_bytes());
-        }
+        self.sinks.write(format!("{}\n", Value::Object(line)).as_bytes());
     }
 }
 

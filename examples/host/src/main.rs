@@ -15,12 +15,20 @@ mod error;
 mod http;
 mod logs;
 mod metrics;
+mod outgoing;
 mod reply;
 mod routes;
+mod server;
+mod traces;
+mod watch;
 
 use std::process::ExitCode;
+use std::time::Duration;
 
 use clap::Parser;
+
+/// How long a thread that waits for the system, such as for a name, keeps the process.
+const THREADS: Duration = Duration::from_secs(1);
 
 fn main() -> ExitCode {
     let cli = cli::Cli::parse();
@@ -28,10 +36,12 @@ fn main() -> ExitCode {
         Ok(runtime) => runtime,
         Err(error) => return failed(&format!("no threads: {error}")),
     };
-    match runtime.block_on(commands::run(cli)) {
+    let code = match runtime.block_on(commands::run(cli)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(message) => failed(&message),
-    }
+    };
+    runtime.shutdown_timeout(THREADS);
+    code
 }
 
 fn failed(message: &str) -> ExitCode {

@@ -2,52 +2,87 @@
 //!
 //! Labels are route templates, never paths: a campaign or a code must not become a label, and the number of
 //! label combinations stays below 70. That is why the development routes share one template, why a request
-//! that no route takes has the method `other`, and why probes and scrapes are not counted.
+//! that no route takes has the method `other`, and why probes and scrapes are not counted. What has been met after
+//! 68 combinations is counted as `other`.
 
+use std::collections::BTreeSet;
+use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{Method, StatusCode};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
+use crate::{config, watch};
+
 const COUNT: &str = "http_request_count";
 const DURATION: &str = "http_response_duration_seconds";
-const BUCKETS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const IN_FLIGHT: &str = "http_requests_in_flight";
+const SHED: &str = "http_requests_shed_total";
+pub(crate) const REFUSED: &str = "http_connections_refused_total";
+const ABANDONED: &str = "http_requests_abandoned_total";
+pub(crate) const LOST_LINES: &str = "log_lines_lost_total";
+/// Where lines go.
+pub(crate) const SINKS: [&str; 2] = ["console", "file"];
+pub(crate) const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// How often observations are moved into their buckets, so that they do not pile up between scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// So many combinations of labels have names, and one more has none.
+const MOST_LABELS: usize = 68;
 
 /// What `/metrics` shows.
 #[derive(Clone)]
 pub(crate) struct Metrics {
     prometheus: PrometheusHandle,
-    process: metrics_process::Collector,
 }
 
 /// Begins to record; once in a process.
-pub(crate) fn init() -> Result<Metrics, String> {
-    let prometheus = PrometheusBuilder::new()
-        .set_buckets_for_metric(Matcher::Full(DURATION.to_owned()), &BUCKETS)
+pub(crate) fn init(config: &config::Metrics) -> Result<Metrics, String> {
+    let mut buckets = watch::BUCKETS.into_iter().chain([(DURATION, &SECONDS[..])]);
+    let prometheus = buckets
+        .try_fold(PrometheusBuilder::new(), |builder, (name, ends)| {
+            builder.set_buckets_for_metric(Matcher::Full(name.to_owned()), ends)
+        })
         .and_then(PrometheusBuilder::install_recorder)
         .map_err(|e| format!("metrics cannot be recorded: {e}"))?;
     metrics::describe_counter!(COUNT, "Requests answered, by route, method and status.");
     metrics::describe_histogram!(DURATION, metrics::Unit::Seconds, "Time from a request to its reply.");
+    metrics::describe_gauge!(IN_FLIGHT, "Requests that are being answered, without probes and scrapes.");
+    metrics::describe_counter!(SHED, "Requests answered 503 because too many were being answered.");
+    metrics::describe_counter!(REFUSED, "Connections closed because there were too many.");
+    metrics::describe_counter!(LOST_LINES, "Lines of the log that could not be written, by sink.");
+    metrics::describe_counter!(ABANDONED, "Requests whose callers went away before they were answered.");
+    for counter in [SHED, REFUSED, ABANDONED] {
+        metrics::counter!(counter).absolute(0);
+    }
+    for sink in SINKS {
+        metrics::counter!(LOST_LINES, "sink" => sink).absolute(0);
+    }
+    watch::describe();
     let process = metrics_process::Collector::default();
     process.describe();
+    every(config.system_metric_interval(), move || process.collect());
     let upkeep = prometheus.clone();
-    tokio::spawn(async move {
-        loop {
-            tokio::time::sleep(UPKEEP).await;
-            upkeep.run_upkeep();
-        }
-    });
-    Ok(Metrics { prometheus, process })
+    every(UPKEEP, move || upkeep.run_upkeep());
+    Ok(Metrics { prometheus })
 }
 
 impl Metrics {
     /// The text that Prometheus reads.
     pub(crate) fn render(&self) -> String {
-        self.process.collect();
         self.prometheus.render()
     }
+}
+
+/// Does something now, and again and again.
+fn every(interval: Duration, mut work: impl FnMut() + Send + 'static) {
+    tokio::spawn(async move {
+        let mut ticks = tokio::time::interval(interval);
+        loop {
+            ticks.tick().await;
+            work();
+        }
+    });
 }
 
 /// Records a reply. `route` is the template as the router knows it; None if no route took the request.
@@ -56,12 +91,63 @@ pub(crate) fn record(route: Option<&str>, method: &Method, status: StatusCode, s
         Some(route) if status != StatusCode::METHOD_NOT_ALLOWED => (template(route), known(method)),
         _ => ("unmatched".to_owned(), "other"),
     };
-    if ["/heartbeat", "/metrics"].contains(&path.as_str()) {
+    if route.is_some_and(|route| is_a_probe(route) || is_documentation(route)) {
         return;
     }
-    let labels = [("path", path), ("method", method.to_owned()), ("status", status.as_u16().to_string())];
+    let labels = within_limit(path, method, status);
+    let labels = [("path", labels.0), ("method", labels.1.to_owned()), ("status", labels.2)];
     metrics::counter!(COUNT, &labels).increment(1);
     metrics::histogram!(DURATION, &labels).record(since.elapsed());
+}
+
+/// The labels of a reply; `other` once there are as many combinations as dashboards can bear.
+fn within_limit(path: String, method: &'static str, status: StatusCode) -> (String, &'static str, String) {
+    static MET: Mutex<BTreeSet<(String, &'static str, u16)>> = Mutex::new(BTreeSet::new());
+    let mut met = MET.lock().unwrap_or_else(PoisonError::into_inner);
+    let labels = (path, method, status.as_u16());
+    let known = met.contains(&labels);
+    if !known && met.len() < MOST_LABELS {
+        met.insert(labels.clone());
+    } else if !known {
+        return ("other".to_owned(), "other", "other".to_owned());
+    }
+    (labels.0, method, labels.2.to_string())
+}
+
+/// A caller went away before it was answered.
+pub(crate) fn abandoned() {
+    metrics::counter!(ABANDONED).increment(1);
+}
+
+/// A request was answered that there is no place for it.
+pub(crate) fn shed() {
+    metrics::counter!(SHED).increment(1);
+}
+
+/// A request that is being answered, until it is dropped.
+pub(crate) struct InFlight;
+
+impl InFlight {
+    pub(crate) fn begin() -> Self {
+        metrics::gauge!(IN_FLIGHT).increment(1.0);
+        InFlight
+    }
+}
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        metrics::gauge!(IN_FLIGHT).decrement(1.0);
+    }
+}
+
+/// Whether a route is for probes and scrapes.
+pub(crate) fn is_a_probe(route: &str) -> bool {
+    ["/heartbeat", "/ready", "/metrics"].contains(&route.strip_prefix("/v1").unwrap_or(route))
+}
+
+/// Whether a route describes the others.
+fn is_documentation(route: &str) -> bool {
+    ["/openapi.json", "/docs"].contains(&route) || route.starts_with("/docs/")
 }
 
 /// `/v1/{campaignId}/codes` as dashboards know it: `/:campaignId/codes`.
@@ -73,7 +159,8 @@ pub(crate) fn template(route: &str) -> String {
     route.replace('{', ":").replace('}', "")
 }
 
-fn known(method: &Method) -> &'static str {
+/// The methods of the routes; a caller may invent any other.
+pub(crate) fn known(method: &Method) -> &'static str {
     match *method {
         // A HEAD is a GET whose body stays behind.
         Method::GET | Method::HEAD => "GET",
@@ -86,6 +173,19 @@ fn known(method: &Method) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn there_are_never_more_combinations_of_labels_than_dashboards_bear() {
+        let labels = |number: u16| {
+            let status = StatusCode::from_u16(200 + number).expect("three digits");
+            within_limit("/some/path".to_owned(), "GET", status)
+        };
+        let met: BTreeSet<_> = (0..200).map(labels).collect();
+        assert_eq!(met.len(), MOST_LABELS + 1);
+        assert!(met.contains(&("other".to_owned(), "other", "other".to_owned())));
+        // Whoever was there stays.
+        assert_eq!(labels(0), ("/some/path".to_owned(), "GET", "200".to_owned()));
+    }
 
     #[test]
     fn a_label_is_the_template_of_the_deployed_service() {

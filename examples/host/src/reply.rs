@@ -4,6 +4,7 @@ use axum::Json;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::correlation;
 
@@ -26,17 +27,21 @@ impl<T> Reply<T> {
     }
 }
 
-#[derive(Serialize)]
-struct Envelope<T> {
+/// What a reply carries when it is good.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct Envelope<T> {
     data: T,
     meta: Meta,
 }
 
 /// What every reply carries, good or bad.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Meta {
+    /// When the reply was made, in UTC.
+    #[schema(format = DateTime)]
     timestamp: String,
+    /// The request's `x-titan-correlation-id`, or a new one.
     correlation_id: String,
 }
 

@@ -1,20 +1,24 @@
 //! The routes, one file per resource. A handler parses its request once, makes one call, and shapes the reply.
 
-mod body;
+pub(crate) mod body;
 mod codes;
 mod count;
 mod dev;
+mod document;
 mod health;
 mod request;
 mod reservations;
 mod reserve;
+mod schema;
 mod settle;
 
 use std::sync::Arc;
 
 use axum::Router;
-use axum::routing::{get, post, put};
+use axum::routing::{get, post};
 use code_service::{CodeService, CodeType};
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
 use crate::auth::{Signer, Verifier};
 use crate::bucket::ScoringBucket;
@@ -22,10 +26,13 @@ use crate::config::Config;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 
+pub(crate) use health::Readiness;
+
 /// What handlers work with.
 #[derive(Clone)]
 pub(crate) struct App {
     pub(crate) service: CodeService,
+    pub(crate) readiness: Readiness,
     pub(crate) verifier: Verifier,
     pub(crate) signer: Option<Signer>,
     pub(crate) bucket: ScoringBucket,
@@ -45,22 +52,28 @@ impl App {
     }
 }
 
-/// Every path without a prefix.
-pub(crate) fn router(dev_endpoints: bool) -> Router<App> {
-    let router = Router::new()
-        .route("/heartbeat", get(health::heartbeat))
-        .route("/metrics", get(health::metrics))
-        .route("/{campaignId}/codes", post(codes::from_bucket).put(codes::from_body))
-        .route("/{campaignId}/codes/count", get(count::count))
-        .route("/{campaignId}/reserve", get(reserve::reserve))
-        .route("/{campaignId}/reservations/{reserveId}", put(reservations::put).get(reservations::get))
-        .route("/{campaignId}/reservations/{reserveId}/recover", post(reservations::recover))
-        .route("/{campaignId}/assign", post(settle::assign))
-        .route("/{campaignId}/release", post(settle::release));
-    if !dev_endpoints {
-        return router;
-    }
-    router
+/// Every path, also under `/v1`; and the description of them all.
+pub(crate) fn router(config: &Config) -> Router<App> {
+    let (routes, mut document) = OpenApiRouter::with_openapi(document::base())
+        .routes(routes!(health::heartbeat))
+        .routes(routes!(health::ready))
+        .routes(routes!(health::metrics))
+        .routes(routes!(codes::from_bucket, codes::from_body))
+        .routes(routes!(count::count))
+        .routes(routes!(reserve::reserve))
+        .routes(routes!(reservations::put, reservations::get))
+        .routes(routes!(reservations::recover))
+        .routes(routes!(settle::assign))
+        .routes(routes!(settle::release))
+        .split_for_parts();
+    document::complete(&mut document);
+    schema::with_types(&mut document, &config.codes.types);
+    let routes = if config.dev_endpoints.enabled { routes.merge(for_development()) } else { routes };
+    Router::new().merge(routes.clone()).nest("/v1", routes).merge(document::router(document))
+}
+
+fn for_development() -> Router<App> {
+    Router::new()
         .route("/dev/auth", get(dev::auth))
         .route("/dev/supremes", get(dev::supremes))
         .route("/dev/internalServerError", get(dev::internal_server_error))

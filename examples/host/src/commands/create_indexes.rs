@@ -3,7 +3,7 @@
 use crate::config::Config;
 
 pub(crate) async fn run(config: &Config) -> Result<(), String> {
-    let service = super::connect(config).await?;
+    let service = super::connect(config, None).await?;
     service.ensure_indexes().await.map_err(|e| super::sentence(&e))?;
     println!("the indexes are in place");
     Ok(())

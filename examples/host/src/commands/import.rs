@@ -20,7 +20,7 @@ pub(crate) async fn run(config: &Config, arguments: &Import) -> Result<(), Strin
     let code_type = super::allowed_type(config, &arguments.code_type)?;
     let (file, bytes) =
         open(&arguments.file).await.map_err(|e| format!("{}: {e}", arguments.file.display()))?;
-    let service = super::connect(config).await?;
+    let service = super::connect(config, None).await?;
     let bar = progress_bar(bytes);
     let rows = Rows::csv(ReaderStream::with_capacity(bar.wrap_async_read(file), CHUNK));
     let saved = service.save(&campaign, &code_type, rows).await;

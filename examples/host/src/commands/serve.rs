@@ -5,41 +5,66 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use code_service::CodeService;
+use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::timeout;
+use tokio_util::sync::CancellationToken;
 
 use crate::auth::{Signer, Verifier};
 use crate::bucket::ScoringBucket;
 use crate::cli::Serve;
-use crate::config::{Config, Environment};
-use crate::routes::App;
-use crate::{http, logs, metrics};
+use crate::config::{Config, Environment, Source};
+use crate::outgoing::Outgoing;
+use crate::routes::{App, Readiness};
+use crate::server::{self, Limits};
+use crate::traces::Traces;
+use crate::watch::Watched;
+use crate::{config, http, logs, metrics, watch};
 
-/// How long requests may go on after SIGTERM.
-const DRAIN: Duration = Duration::from_secs(25);
+/// How long work may go on that nobody waits for when the host ends.
+const LAST_WORK: Duration = Duration::from_secs(3);
 
-pub(crate) async fn run(environment: Environment, config: Config, options: Serve) -> Result<(), String> {
-    logs::init(&config.log)?;
+pub(crate) async fn run(
+    environment: Environment,
+    config: Config,
+    options: Serve,
+    source: Source,
+) -> Result<(), String> {
+    let outgoing = Outgoing::new(Duration::from_millis(config.service.dns_cache_ttl));
+    as_many_files_as_allowed();
+    let traces = Traces::start(&config.tracing, environment, &outgoing)?;
+    let logs = logs::init(&config.log, traces.tracer())?;
     // Before anything can be seen of this process: who asks it to stop early must be heard.
-    let asked_to_stop = asked_to_stop();
-    let started = start(environment, &config, &options).await;
+    let signals = Signals::listen();
+    let (stopping, stop) = (CancellationToken::new(), CancellationToken::new());
+    let delay = config.service.stop_delay;
+    tokio::spawn(signals.obey(source, logs, stopping.clone(), stop.clone(), delay));
+    let started = tokio::select! {
+        started = start(environment, &config, &options, &outgoing, &stopping) => started,
+        // Nobody has called yet.
+        () = stopping.cancelled() => return Ok(()),
+    };
     if let Err(message) = &started {
         // The line on standard error is for people; this one is for whoever reads only the log.
         tracing::error!(target: "code_service_host::serve", "not started: {message}");
     }
-    let (listener, router) = started?;
-    let (stop, stopping) = tokio::sync::oneshot::channel::<()>();
-    let server = axum::serve(listener, router).with_graceful_shutdown(async move {
-        asked_to_stop.await;
-        tracing::info!(target: "code_service_host::serve", "stopping");
-        let _ = stop.send(());
-    });
-    tokio::select! {
-        ended = async { server.await } => ended.map_err(|e| format!("the server failed: {e}"))?,
-        () = async { let _ = stopping.await; tokio::time::sleep(DRAIN).await } => {
-            tracing::warn!(target: "code_service_host::serve", "stopped with requests still running");
-        }
+    let (listener, router, service) = started?;
+    let limits = Limits {
+        connections: config.service.max_connections,
+        idle: config.service.idle_timeout,
+        head: config.service.head_timeout,
+        unread: config.service.body_timeout,
+        drain: config.service.stop_timeout,
+    };
+    if !server::serve(listener, router, limits, stop).await {
+        tracing::warn!(target: "code_service_host::serve", "stopped with requests still running");
     }
+    // What callers who went away have left: codes that are given back.
+    if timeout(LAST_WORK, service.close()).await.is_err() {
+        tracing::warn!(target: "code_service_host::serve", "stopped while the database was still asked");
+    }
+    traces.end().await;
     Ok(())
 }
 
@@ -47,35 +72,44 @@ async fn start(
     environment: Environment,
     config: &Config,
     options: &Serve,
-) -> Result<(TcpListener, axum::Router), String> {
+    outgoing: &Outgoing,
+    stopping: &CancellationToken,
+) -> Result<(TcpListener, axum::Router, CodeService), String> {
     let verifier = Verifier::new(&config.jwt)?;
     let signer = Signer::new(&config.jwt)?;
-    let bucket = ScoringBucket::open(&config.aws.clients.scoring_bucket)?;
+    let bucket = ScoringBucket::open(&config.aws.clients.scoring_bucket, outgoing)?;
     let ignored = config.mongo.ignored();
     if !ignored.is_empty() {
         tracing::warn!(target: "code_service_host::serve", keys = ?ignored, "keys of titan.mongo.options that mean nothing here");
     }
-    let service = super::connect(config).await?;
+    // Before what is measured begins.
+    let metrics = metrics::init(&config.metrics)?;
+    let service = super::connect(config, Some(watch::observer())).await?;
     if let Err(problems) = check_indexes(&service).await {
         if !options.unsafe_skip_index_check {
             return Err(problems);
         }
         tracing::warn!(target: "code_service_host::serve", "--unsafe-skip-index-check: {problems}");
     }
+    for pool in &config.metrics.pools {
+        let watched = Watched::parse(pool)?;
+        tokio::spawn(watched.count(service.clone(), config.metrics.pool_interval));
+    }
     let address = SocketAddr::from((Ipv4Addr::UNSPECIFIED, config.service.port));
     let listener =
         TcpListener::bind(address).await.map_err(|e| format!("port {}: {e}", config.service.port))?;
     let port = listener.local_addr().map_err(|e| e.to_string())?.port();
     let app = App {
-        service,
+        readiness: Readiness::new(service.clone(), stopping.clone()),
+        service: service.clone(),
         verifier,
         signer,
         bucket,
-        metrics: metrics::init()?,
+        metrics,
         config: Arc::new(config.clone()),
     };
     tracing::info!(target: "code_service_host::serve", port, environment = environment.name(), "listening");
-    Ok((listener, http::router(app)))
+    Ok((listener, http::router(app), service))
 }
 
 async fn check_indexes(service: &CodeService) -> Result<(), String> {
@@ -87,14 +121,91 @@ async fn check_indexes(service: &CodeService) -> Result<(), String> {
     Err(format!("{}; `code-service-host create-indexes` creates what is missing", problems.join("; ")))
 }
 
-/// Listens to SIGTERM and SIGINT from now on; ends with the first.
-fn asked_to_stop() -> impl Future<Output = ()> {
-    let mut terminate = signal(SignalKind::terminate()).expect("signals can be listened to");
-    let mut interrupt = signal(SignalKind::interrupt()).expect("signals can be listened to");
-    async move {
+/// Every connection is an open file, and shells allow a thousand unless asked.
+fn as_many_files_as_allowed() {
+    let mut limit = getrlimit(Resource::Nofile);
+    limit.current = limit.maximum;
+    // Whoever may not is limited, as before.
+    let _ = setrlimit(Resource::Nofile, limit);
+}
+
+/// What the outside says to the process.
+struct Signals {
+    stop: Stop,
+    hang_up: Signal,
+}
+
+/// Either asks the process to stop.
+struct Stop {
+    terminate: Signal,
+    interrupt: Signal,
+}
+
+impl Stop {
+    async fn asked(&mut self) {
         tokio::select! {
-            _ = terminate.recv() => {}
-            _ = interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
+}
+
+impl Signals {
+    /// Listens from now on.
+    fn listen() -> Self {
+        let listen = |kind| signal(kind).expect("signals can be listened to");
+        Signals {
+            stop: Stop {
+                terminate: listen(SignalKind::terminate()),
+                interrupt: listen(SignalKind::interrupt()),
+            },
+            hang_up: listen(SignalKind::hangup()),
+        }
+    }
+
+    /// SIGHUP: the level of the log is read again. SIGTERM and SIGINT: not ready any more, and then no new connections.
+    /// A second of these ends the process at once.
+    async fn obey(
+        mut self,
+        source: Source,
+        logs: logs::Levels,
+        stopping: CancellationToken,
+        stop: CancellationToken,
+        delay: Duration,
+    ) {
+        loop {
+            tokio::select! {
+                _ = self.hang_up.recv() => reload(&source, &logs),
+                () = self.stop.asked() => break,
+            }
+        }
+        tracing::info!(target: "code_service_host::serve", "stopping");
+        stopping.cancel();
+        tokio::select! {
+            () = tokio::time::sleep(delay) => stop.cancel(),
+            () = self.stop.asked() => at_once(),
+        }
+        self.stop.asked().await;
+        at_once();
+    }
+}
+
+fn at_once() {
+    tracing::warn!(target: "code_service_host::serve", "asked twice: stopped with requests still running");
+    std::process::exit(1);
+}
+
+fn reload(source: &Source, logs: &logs::Levels) {
+    let set = config::load(source).and_then(|(_, config)| {
+        logs.set(&config.log.level)?;
+        Ok(config.log.level)
+    });
+    match set {
+        Ok(level) => {
+            tracing::info!(target: "code_service_host::serve", level, "the log's level was read again")
+        }
+        Err(message) => {
+            tracing::error!(target: "code_service_host::serve", "the log's level stays as it is: {message}");
         }
     }
 }

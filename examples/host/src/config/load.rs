@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use serde_json::{Map, Value};
 
@@ -68,13 +69,17 @@ impl Environment {
 const BUILT_IN_DEFAULT: &str = include_str!("../../config/default.yaml");
 
 /// Secrets, which may be in files.
-const SECRETS: [&str; 5] = [
+const SECRETS: [&str; 6] = [
     "titan.mongo.uri",
     "titan.mongo.password",
     "titan.jwt.publicKey",
+    "titan.jwt.previousPublicKey",
     "titan.jwt.privateKey",
     "titan.tracing.accessToken",
 ];
+
+/// Each has metrics of its own, and a monitoring system bears only so many.
+const MOST_POOLS: usize = 50;
 
 /// What a configuration is read from.
 pub(crate) struct Source {
@@ -118,6 +123,12 @@ fn check(environment: Environment, config: &Config) -> Result<(), String> {
         return Err(
             "titan.jwt.privateKey must not be set in prod: there only the public key belongs".to_owned()
         );
+    }
+    if config.metrics.pools.len() > MOST_POOLS {
+        return Err(format!("titan.metrics.pools must name at most {MOST_POOLS} pools"));
+    }
+    if config.metrics.pool_interval < Duration::from_secs(1) {
+        return Err("titan.metrics.poolInterval must be at least 1s".to_owned());
     }
     if config.codes.types.is_empty() {
         return Err("titan.codes.types must name at least one type".to_owned());
@@ -204,8 +215,6 @@ fn object(value: &mut Value) -> &mut Map<String, Value> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use super::*;
 
     fn with(variables: &[(&str, &str)]) -> Result<(Environment, Config), String> {

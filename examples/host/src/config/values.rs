@@ -46,7 +46,11 @@ pub(super) mod duration {
     use serde::{Deserialize, Deserializer, Serializer};
 
     pub(in crate::config) fn serialize<S: Serializer>(value: &Duration, to: S) -> Result<S::Ok, S::Error> {
-        to.serialize_str(&format!("{}ms", value.as_millis()))
+        let milliseconds = value.as_millis();
+        to.serialize_str(&match milliseconds % 1_000 {
+            0 => format!("{}s", milliseconds / 1_000),
+            _ => format!("{milliseconds}ms"),
+        })
     }
 
     pub(in crate::config) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {

@@ -14,6 +14,7 @@ use bytes::{Bytes, BytesMut};
 use code_service::Rows;
 use futures_util::{StreamExt, TryStreamExt};
 use serde::de::DeserializeOwned;
+use tower_http::timeout::TimeoutError;
 
 use super::App;
 use crate::error::ApiError;
@@ -55,11 +56,59 @@ pub(super) async fn csv(request: Request<Body>, app: &App) -> Result<Rows, ApiEr
             drain(request.into_body().into_data_stream()).await;
             Err(too_long(limit, ""))
         }
-        Some(_) => Ok(Rows::csv(request.into_body().into_data_stream().map_err(io::Error::other))),
+        Some(_) => Ok(Rows::csv(
+            request.into_body().into_data_stream().map_err(|error| NotWhole::from(error).into()),
+        )),
         None => {
             let limit = limit.min(app.config.service.body_limit as u64);
             let body = whole(request, usize::try_from(limit).unwrap_or(usize::MAX)).await?;
             Ok(Rows::csv(futures_util::stream::iter([Ok(body)])))
+        }
+    }
+}
+
+/// Why a body ended before its end.
+#[derive(Debug, thiserror::Error)]
+#[error("the body did not arrive whole")]
+pub(super) struct NotWhole {
+    /// Nothing has come for too long.
+    silent: bool,
+}
+
+impl NotWhole {
+    /// What made a save fail, if it was its body.
+    pub(super) fn of(error: &code_service::Error) -> Option<&Self> {
+        let reader: &io::Error = std::error::Error::source(error)?.downcast_ref()?;
+        reader.get_ref()?.downcast_ref()
+    }
+}
+
+impl From<axum::Error> for NotWhole {
+    fn from(error: axum::Error) -> Self {
+        let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(&error);
+        while let Some(error) = cause {
+            if error.is::<TimeoutError>() {
+                return NotWhole { silent: true };
+            }
+            cause = error.source();
+        }
+        NotWhole { silent: false }
+    }
+}
+
+impl From<NotWhole> for io::Error {
+    fn from(error: NotWhole) -> Self {
+        io::Error::other(error)
+    }
+}
+
+impl From<&NotWhole> for ApiError {
+    fn from(error: &NotWhole) -> Self {
+        if error.silent {
+            let message = "the body stopped coming: send it again";
+            ApiError::new(StatusCode::REQUEST_TIMEOUT, "bodyTimeout", message)
+        } else {
+            ApiError::bad_request("invalidBody", error.to_string())
         }
     }
 }
@@ -69,8 +118,7 @@ async fn whole(request: Request<Body>, limit: usize) -> Result<Bytes, ApiError> 
     let mut pieces = request.into_body().into_data_stream();
     let mut body = BytesMut::new();
     while let Some(piece) = pieces.next().await {
-        let piece =
-            piece.map_err(|_| ApiError::bad_request("invalidBody", "the body did not arrive whole"))?;
+        let piece = piece.map_err(|error| ApiError::from(&NotWhole::from(error)))?;
         if body.len() + piece.len() > limit {
             drain(pieces).await;
             let hint = if told.is_none() { "; a longer CSV file needs its Content-Length" } else { "" };
@@ -81,7 +129,8 @@ async fn whole(request: Request<Body>, limit: usize) -> Result<Bytes, ApiError> 
     Ok(body.freeze())
 }
 
-async fn drain(mut pieces: BodyDataStream) {
+/// Reads what a caller still writes, for a while.
+pub(crate) async fn drain(mut pieces: BodyDataStream) {
     let read = async {
         let mut left = DRAIN_BYTES;
         while let Some(Ok(piece)) = pieces.next().await {

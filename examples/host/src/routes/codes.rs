@@ -4,29 +4,98 @@ use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
 use code_service::{CampaignId, Rows, SaveReport};
-use serde::Deserialize;
-use serde_json::{Value, json};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use utoipa::ToSchema;
 
 use super::App;
-use super::body::{self, Json};
+use super::body::{self, Json, NotWhole};
 use super::request::{Campaign, Query};
+use super::schema;
 use crate::auth::Supreme;
-use crate::error::ApiError;
-use crate::reply::Reply;
+use crate::error::{ApiError, BodyRefused, ErrorEnvelope, Refused};
+use crate::reply::{Envelope, Reply};
 
 /// Which file of the bucket.
-#[derive(Deserialize)]
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields, rename_all = "camelCase")]
 pub(super) struct Upload {
+    /// `codes/{campaignId}/{type}/{file}`, with the campaign of the path.
+    #[schema(value_type = String, required, example = "codes/summer-tour/tm/first.csv")]
     file_key: Option<Value>,
 }
 
+/// What became of the rows of a file.
+#[derive(Serialize, ToSchema)]
+pub(super) struct Saved {
+    count: SavedCount,
+    /// The first rows that hold no valid code; missing if there are none.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    #[schema(required = false)]
+    rejected: Vec<Rejected>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct SavedCount {
+    /// Rows of the file.
+    r#in: u64,
+    /// Codes that are new.
+    inserted: u64,
+    /// Codes that were there.
+    updated: u64,
+    /// Rows that hold no valid code; missing if there are none.
+    // The deployed service knew none: without any, the reply is the same as its.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    rejected: Option<u64>,
+}
+
+#[derive(Serialize, ToSchema)]
+pub(super) struct Rejected {
+    /// The number of the row, from 1.
+    row: u64,
+    reason: String,
+}
+
+impl From<SaveReport> for Saved {
+    fn from(report: SaveReport) -> Self {
+        let count = SavedCount {
+            r#in: report.rows,
+            inserted: report.inserted,
+            updated: report.updated,
+            rejected: Some(report.rejected).filter(|rejected| *rejected > 0),
+        };
+        let rejected = report
+            .rejections
+            .iter()
+            .map(|rejection| Rejected { row: rejection.row, reason: rejection.reason.to_string() });
+        Saved { count, rejected: rejected.collect() }
+    }
+}
+
+/// Saves the codes of a file in the bucket
+///
+/// New codes are inserted; those that are there get the type and keep everything else.
+#[utoipa::path(
+    post,
+    path = "/{campaignId}/codes",
+    tag = "codes",
+    operation_id = "saveFromBucket",
+    params(("campaignId" = schema::CampaignId, Path, description = "The campaign that owns the codes")),
+    request_body = Upload,
+    responses(
+        (status = 200, description = "The file was saved", body = Envelope<Saved>),
+        (status = 404, description = "The key is of another form or campaign, or the bucket has no such file", body = ErrorEnvelope),
+        Refused,
+        BodyRefused
+    ),
+    security(("token" = []))
+)]
 pub(super) async fn from_bucket(
     _: Supreme,
     State(app): State<App>,
     Campaign(campaign): Campaign,
     Json(upload): Json<Upload>,
-) -> Result<Reply<Value>, ApiError> {
+) -> Result<Reply<Saved>, ApiError> {
     let invalid = || {
         let message = "fileKey must be codes/{campaignId}/{type}/{file}, with the campaign of the path";
         ApiError::not_found("invalidFileKey", message)
@@ -34,7 +103,7 @@ pub(super) async fn from_bucket(
     let key = upload.file_key.as_ref().and_then(Value::as_str).ok_or_else(invalid)?;
     let code_type = app.allowed_type(type_in_key(key, &campaign).ok_or_else(invalid)?)?;
     let file = app.bucket.read(key).await?;
-    Ok(reply(&app.service.save(&campaign, &code_type, Rows::csv(file)).await?))
+    Ok(Reply::ok(app.service.save(&campaign, &code_type, Rows::csv(file)).await?.into()))
 }
 
 /// The type in `codes/{campaignId}/{type}/{file}`; None if the key is of another form or campaign.
@@ -45,20 +114,41 @@ fn type_in_key<'a>(key: &'a str, campaign: &CampaignId) -> Option<&'a str> {
     (of_campaign == campaign.as_str() && plain(code_type) && plain(file)).then_some(code_type)
 }
 
+/// Saves the codes of a CSV file
+///
+/// The first column of each row is a code; a first line that is just `code` is skipped. A file that comes without its
+/// length must be shorter.
+#[utoipa::path(
+    put,
+    path = "/{campaignId}/codes",
+    tag = "codes",
+    operation_id = "save",
+    params(("campaignId" = schema::CampaignId, Path, description = "The campaign that owns the codes"), ("type" = schema::CodeType, Query, description = "The type of the codes")),
+    request_body(content = Option<String>, content_type = "text/csv", example = "ABC-1\nABC-2\n"),
+    responses(
+        (status = 200, description = "The rows were saved", body = Envelope<Saved>),
+        Refused,
+        BodyRefused
+    ),
+    security(("token" = []))
+)]
 pub(super) async fn from_body(
     _: Supreme,
     State(app): State<App>,
     Campaign(campaign): Campaign,
     query: Query,
     request: Request<Body>,
-) -> Result<Reply<Value>, ApiError> {
+) -> Result<Reply<Saved>, ApiError> {
     let code_type = query
         .get("type")
         .ok_or_else(|| ApiError::bad_request("missingType", "say of which type the codes are: ?type="))?;
     let code_type = app.allowed_type(code_type)?;
     must_be_csv(request.headers())?;
     let rows = body::csv(request, &app).await?;
-    Ok(reply(&app.service.save(&campaign, &code_type, rows).await?))
+    let saved = app.service.save(&campaign, &code_type, rows).await;
+    let report =
+        saved.map_err(|error| NotWhole::of(&error).map(ApiError::from).unwrap_or_else(|| error.into()))?;
+    Ok(Reply::ok(report.into()))
 }
 
 fn must_be_csv(headers: &HeaderMap) -> Result<(), ApiError> {
@@ -68,21 +158,6 @@ fn must_be_csv(headers: &HeaderMap) -> Result<(), ApiError> {
         return Ok(());
     }
     Err(ApiError::bad_request("invalidBody", "the body must be CSV: Content-Type: text/csv"))
-}
-
-fn reply(report: &SaveReport) -> Reply<Value> {
-    let count = json!({ "in": report.rows, "inserted": report.inserted, "updated": report.updated });
-    let mut data = json!({ "count": count });
-    // The deployed service knew no rejected rows: without any, the reply is the same as its.
-    if report.rejected > 0 {
-        data["count"]["rejected"] = json!(report.rejected);
-        data["rejected"] = report
-            .rejections
-            .iter()
-            .map(|rejection| json!({ "row": rejection.row, "reason": rejection.reason.to_string() }))
-            .collect();
-    }
-    Reply::ok(data)
 }
 
 #[cfg(test)]

@@ -2,20 +2,57 @@
 
 use axum::extract::State;
 use code_service::Status;
-use serde_json::{Map, Value};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::App;
 use super::request::{Campaign, Query};
+use super::schema;
 use crate::auth::Supreme;
-use crate::error::ApiError;
-use crate::reply::Reply;
+use crate::error::{ApiError, Refused};
+use crate::reply::{Envelope, Reply};
 
+/// How many codes of a type there are, by status.
+#[derive(Default, Serialize, ToSchema)]
+pub(super) struct Counted {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    available: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reserved: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    assigned: Option<u64>,
+}
+
+/// What a code can be.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) enum StatusName {
+    Available,
+    Reserved,
+    Assigned,
+}
+
+/// Counts the codes of a type by status
+#[utoipa::path(
+    get,
+    path = "/{campaignId}/codes/count",
+    tag = "codes",
+    operation_id = "count",
+    params(
+        ("campaignId" = schema::CampaignId, Path, description = "The campaign that owns the codes"),
+        ("type" = schema::CodeType, Query, description = "The type of the codes"),
+        ("status" = Option<StatusName>, Query, description = "Only this one")
+    ),
+    responses((status = 200, description = "The counts", body = Envelope<Counted>), Refused),
+    security(("token" = []))
+)]
 pub(super) async fn count(
     _: Supreme,
     State(app): State<App>,
     Campaign(campaign): Campaign,
     query: Query,
-) -> Result<Reply<Map<String, Value>>, ApiError> {
+) -> Result<Reply<Counted>, ApiError> {
     let code_type = query
         .get("type")
         .ok_or_else(|| ApiError::bad_request("missingType", "say which type to count: ?type="))?;
@@ -24,6 +61,10 @@ pub(super) async fn count(
         ApiError::bad_request("invalidStatus", "the status must be one of available, reserved, assigned")
     })?;
     let counts = app.service.count(&campaign, &code_type).await?;
-    let asked = Status::ALL.into_iter().filter(|status| only.is_none_or(|only| only == *status));
-    Ok(Reply::ok(asked.map(|status| (status.as_str().to_owned(), counts.of(status).into())).collect()))
+    let asked = |status| only.is_none_or(|only| only == status).then(|| counts.of(status));
+    Ok(Reply::ok(Counted {
+        available: asked(Status::Available),
+        reserved: asked(Status::Reserved),
+        assigned: asked(Status::Assigned),
+    }))
 }

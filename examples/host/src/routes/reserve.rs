@@ -2,21 +2,54 @@
 
 use axum::extract::State;
 use code_service::{Code, MAX_RESERVE, Reserve};
-use serde_json::{Value, json};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::App;
 use super::request::{Campaign, Query};
+use super::schema;
 use crate::auth::Supreme;
 use crate::config::ReserveReply;
-use crate::error::ApiError;
-use crate::reply::Reply;
+use crate::error::{ApiError, Refused};
+use crate::reply::{Envelope, Reply};
 
+/// What was reserved.
+#[derive(Serialize, ToSchema)]
+#[serde(untagged)]
+pub(super) enum Reserved {
+    /// Unless it is configured otherwise.
+    Named {
+        codes: Vec<schema::Code>,
+        #[serde(rename = "reserveId")]
+        reserve_id: String,
+    },
+    /// The codes alone, where `titan.replies.reserve` is `array`.
+    Bare(Vec<schema::Code>),
+}
+
+/// Reserves up to so many codes
+///
+/// Every call is a new reservation. Fewer codes than asked for are all that were available. Use
+/// `PUT /{campaignId}/reservations/{reserveId}` for a call that can be repeated.
+#[utoipa::path(
+    get,
+    path = "/{campaignId}/reserve",
+    tag = "codes",
+    operation_id = "reserve",
+    params(
+        ("campaignId" = schema::CampaignId, Path, description = "The campaign that owns the codes"),
+        ("count" = u32, Query, minimum = 1, maximum = 100000, description = "How many codes", example = 2),
+        ("type" = schema::CodeType, Query, description = "The type of the codes")
+    ),
+    responses((status = 200, description = "The codes", body = Envelope<Reserved>), Refused),
+    security(("token" = []))
+)]
 pub(super) async fn reserve(
     _: Supreme,
     State(app): State<App>,
     Campaign(campaign): Campaign,
     query: Query,
-) -> Result<Reply<Value>, ApiError> {
+) -> Result<Reply<Reserved>, ApiError> {
     let (Some(count), Some(code_type)) = (query.get("count"), query.get("type")) else {
         return Err(missing());
     };
@@ -26,11 +59,11 @@ pub(super) async fn reserve(
     let mut wish = Reserve::new(campaign, code_type, count);
     wish.partial = true;
     let reservation = app.service.reserve(wish).await?;
+    let codes = listed(reservation.codes);
+    let reserve_id = reservation.reserve_id.as_str().to_owned();
     Ok(Reply::ok(match app.config.replies.reserve {
-        ReserveReply::Object => {
-            json!({ "codes": texts(reservation.codes), "reserveId": reservation.reserve_id.as_str() })
-        }
-        ReserveReply::Array => json!(texts(reservation.codes)),
+        ReserveReply::Object => Reserved::Named { codes, reserve_id },
+        ReserveReply::Array => Reserved::Bare(codes),
     }))
 }
 
@@ -51,6 +84,6 @@ pub(super) fn number(count: Option<u64>) -> Result<u32, ApiError> {
 }
 
 /// Codes as a reply lists them.
-pub(super) fn texts(codes: Vec<Code>) -> Vec<String> {
-    codes.into_iter().map(Code::into_string).collect()
+pub(super) fn listed(codes: Vec<Code>) -> Vec<schema::Code> {
+    codes.into_iter().map(schema::Code::from).collect()
 }

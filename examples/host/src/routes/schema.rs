@@ -1,0 +1,48 @@
+//! Texts and numbers as the OpenAPI document describes them. What checks them is the crate `code-service`.
+
+use serde::Serialize;
+use utoipa::ToSchema;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::openapi::{OpenApi, RefOr};
+
+/// The campaign that owns the codes: at most 256 bytes, without control characters.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r"^[^\x00-\x1f\x7f-\x9f]{1,256}$", example = "summer-tour")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct CampaignId(String);
+
+/// The name of a reservation: at most 256 bytes, without control characters.
+#[derive(ToSchema)]
+#[schema(value_type = String, pattern = r"^[^\x00-\x1f\x7f-\x9f]{1,256}$", example = "order-4711")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct ReserveId(String);
+
+/// One code: at most 256 bytes, without control characters.
+#[derive(Serialize, ToSchema)]
+#[schema(value_type = String, pattern = r"^[^\x00-\x1f\x7f-\x9f]{1,256}$", example = "ABC-1")]
+pub(super) struct Code(String);
+
+impl From<code_service::Code> for Code {
+    fn from(code: code_service::Code) -> Self {
+        Code(code.into_string())
+    }
+}
+
+/// What kind of code: one of the configured types.
+#[derive(ToSchema)]
+#[schema(value_type = String, example = "tm")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct CodeType(String);
+
+/// Names the types that are configured.
+pub(super) fn with_types(document: &mut OpenApi, types: &[String]) {
+    let types = ObjectBuilder::new()
+        .schema_type(SchemaType::Type(Type::String))
+        .description(Some("What kind of code."))
+        .enum_values(Some(types.iter().map(String::as_str)))
+        .examples(types.first().map(String::as_str))
+        .build();
+    if let Some(components) = &mut document.components {
+        components.schemas.insert("CodeType".to_owned(), RefOr::T(Schema::Object(types)));
+    }
+}
