@@ -22,7 +22,8 @@ pub(crate) const REFUSED: &str = "http_connections_refused_total";
 const ABANDONED: &str = "http_requests_abandoned_total";
 pub(crate) const LOST_LINES: &str = "log_lines_lost_total";
 /// Where lines go.
-pub(crate) const SINKS: [&str; 2] = ["console", "file"];
+pub(crate) const CONSOLE: &str = "console";
+pub(crate) const FILE: &str = "file";
 pub(crate) const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
 /// How often observations are moved into their buckets, so that they do not pile up between scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
@@ -55,7 +56,7 @@ pub(crate) fn init(config: &config::Metrics) -> Result<Metrics, String> {
     for counter in [SHED, REFUSED, ABANDONED] {
         metrics::counter!(counter).absolute(0);
     }
-    for sink in SINKS {
+    for sink in [CONSOLE, FILE] {
         metrics::counter!(LOST_LINES, "sink" => sink).absolute(0);
     }
     watch::describe();

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use crate::config::Log;
-use crate::metrics::{LOST_LINES, SINKS};
+use crate::metrics::{CONSOLE, FILE, LOST_LINES};
 
 /// Everything that is configured.
 pub(super) struct Sinks {
@@ -30,12 +30,12 @@ impl Sinks {
     /// Writes a line, which ends with a line break.
     pub(super) fn write(&self, line: &[u8]) {
         if self.console {
-            count(SINKS[0], io::stdout().lock().write_all(line));
+            count(CONSOLE, io::stdout().lock().write_all(line));
         }
         if let Some(file) = &self.file {
             // Whoever panicked here has left whole lines.
             let mut file = file.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-            count(SINKS[1], file.write(line));
+            count(FILE, file.write(line));
         }
     }
 }

@@ -80,7 +80,7 @@ impl From<SaveReport> for Saved {
     path = "/{campaignId}/codes",
     tag = "codes",
     operation_id = "saveFromBucket",
-    params(("campaignId" = schema::CampaignId, Path, description = "The campaign that owns the codes")),
+    params(schema::OfCampaign),
     request_body = Upload,
     responses(
         (status = 200, description = "The file was saved", body = Envelope<Saved>),
@@ -123,7 +123,7 @@ fn type_in_key<'a>(key: &'a str, campaign: &CampaignId) -> Option<&'a str> {
     path = "/{campaignId}/codes",
     tag = "codes",
     operation_id = "save",
-    params(("campaignId" = schema::CampaignId, Path, description = "The campaign that owns the codes"), ("type" = schema::CodeType, Query, description = "The type of the codes")),
+    params(schema::OfCampaign, ("type" = schema::CodeType, Query, description = "The type of the codes")),
     request_body(content = Option<String>, content_type = "text/csv", example = "ABC-1\nABC-2\n"),
     responses(
         (status = 200, description = "The rows were saved", body = Envelope<Saved>),

@@ -40,7 +40,7 @@ pub(super) enum StatusName {
     tag = "codes",
     operation_id = "count",
     params(
-        ("campaignId" = schema::CampaignId, Path, description = "The campaign that owns the codes"),
+        schema::OfCampaign,
         ("type" = schema::CodeType, Query, description = "The type of the codes"),
         ("status" = Option<StatusName>, Query, description = "Only this one")
     ),

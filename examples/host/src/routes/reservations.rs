@@ -59,7 +59,7 @@ pub(super) struct HeldCode {
     path = "/{campaignId}/reservations/{reserveId}",
     tag = "reservations",
     operation_id = "reserveUnder",
-    params(("campaignId" = schema::CampaignId, Path, description = "The campaign that owns the codes"), ("reserveId" = schema::ReserveId, Path, description = "The caller's own name of the reservation")),
+    params(schema::OfReservation),
     request_body = Wish,
     responses(
         (status = 201, description = "Reserved now", body = Envelope<Held<schema::Code>>),
@@ -115,7 +115,7 @@ fn whole(number: &Value) -> Option<u64> {
     path = "/{campaignId}/reservations/{reserveId}",
     tag = "reservations",
     operation_id = "reservation",
-    params(("campaignId" = schema::CampaignId, Path, description = "The campaign that owns the codes"), ("reserveId" = schema::ReserveId, Path, description = "The caller's own name of the reservation")),
+    params(schema::OfReservation),
     responses(
         (status = 200, description = "What is held under the id", body = Envelope<Held<HeldCode>>),
         (status = 404, description = "Nothing is", body = ErrorEnvelope),
@@ -139,7 +139,7 @@ pub(super) async fn get(
     path = "/{campaignId}/reservations/{reserveId}/recover",
     tag = "reservations",
     operation_id = "recover",
-    params(("campaignId" = schema::CampaignId, Path, description = "The campaign that owns the codes"), ("reserveId" = schema::ReserveId, Path, description = "The caller's own name of the reservation")),
+    params(schema::OfReservation),
     responses(
         (status = 200, description = "What is held under the id", body = Envelope<Held<HeldCode>>),
         (status = 404, description = "Nothing is", body = ErrorEnvelope),

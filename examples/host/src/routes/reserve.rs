@@ -37,7 +37,7 @@ pub(super) enum Reserved {
     tag = "codes",
     operation_id = "reserve",
     params(
-        ("campaignId" = schema::CampaignId, Path, description = "The campaign that owns the codes"),
+        schema::OfCampaign,
         ("count" = u32, Query, minimum = 1, maximum = 100000, description = "How many codes", example = 2),
         ("type" = schema::CodeType, Query, description = "The type of the codes")
     ),

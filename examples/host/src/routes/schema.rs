@@ -1,9 +1,9 @@
 //! Texts and numbers as the OpenAPI document describes them. What checks them is the crate `code-service`.
 
 use serde::Serialize;
-use utoipa::ToSchema;
 use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{OpenApi, RefOr};
+use utoipa::{IntoParams, ToSchema};
 
 /// The campaign that owns the codes: at most 256 bytes, without control characters.
 #[derive(ToSchema)]
@@ -16,6 +16,29 @@ pub(super) struct CampaignId(String);
 #[schema(value_type = String, pattern = r"^[^\x00-\x1f\x7f-\x9f]{1,256}$", example = "order-4711")]
 #[expect(dead_code, reason = "only its schema is used")]
 pub(super) struct ReserveId(String);
+
+/// The path of a campaign.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(super) struct OfCampaign {
+    /// The campaign that owns the codes
+    #[param(rename = "campaignId", inline = false)]
+    campaign_id: CampaignId,
+}
+
+/// The path of a reservation.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(super) struct OfReservation {
+    /// The campaign that owns the codes
+    #[param(rename = "campaignId", inline = false)]
+    campaign_id: CampaignId,
+    /// The caller's own name of the reservation
+    #[param(rename = "reserveId", inline = false)]
+    reserve_id: ReserveId,
+}
 
 /// One code: at most 256 bytes, without control characters.
 #[derive(Serialize, ToSchema)]

@@ -50,7 +50,7 @@ pub(super) struct SettledCount {
     path = "/{campaignId}/assign",
     tag = "codes",
     operation_id = "assign",
-    params(("campaignId" = schema::CampaignId, Path, description = "The campaign that owns the codes")),
+    params(schema::OfCampaign),
     request_body = Settle,
     responses((status = 200, description = "What became of them", body = Envelope<Settled>), Refused, BodyRefused),
     security(("token" = []))
@@ -73,7 +73,7 @@ pub(super) async fn assign(
     path = "/{campaignId}/release",
     tag = "codes",
     operation_id = "release",
-    params(("campaignId" = schema::CampaignId, Path, description = "The campaign that owns the codes")),
+    params(schema::OfCampaign),
     request_body = Settle,
     responses((status = 200, description = "What became of them", body = Envelope<Settled>), Refused, BodyRefused),
     security(("token" = []))
