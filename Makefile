@@ -58,7 +58,7 @@ node: ## the Node.js package and its addons for x86-64 Linux, glibc 2.17 and mus
 node-test: node ## those packages, installed by npm and run: on glibc with Node.js 12 to 26, on musl with one
 	cargo test --workspace --test node -- --ignored packages::
 
-node-leak: ## ten million reserves through the addon, whose memory must not grow; takes 15 minutes
+node-leak: ## ten million reserves through the addon, whose memory must not grow; takes half an hour and more
 	cargo test --release --workspace --test node -- --ignored --nocapture ten_million
 
 install: ## the C library: headers, static and shared library, for pkg-config and CMake, below PREFIX (/usr/local)
@@ -81,7 +81,7 @@ bench: bench-tools ## speed beside what is replaced, as ratios; LINE=import runs
 bench-readme: ## puts what make bench has measured into the README
 	$(TARGET)/release/bench readme
 
-load: tools ## the host with ten times what it can do, with 11,000 idle connections, and 5,000 calls made of its document
+load: tools ## the host with ten times as many callers as it answers at once, with 11,000 idle connections, and 5,000 calls made of its document
 	cargo test --release --workspace --test http -- --ignored --nocapture --test-threads 1 \
 	    ten_times ten_thousand five_thousand
 

@@ -73,8 +73,8 @@ pub enum Event<'a> {
 
 /// Is told what happens; [`Options::observer`](crate::Options::observer) takes one.
 ///
-/// It is called where the work is done, so it must be quick: count, and return. That of commands costs the
-/// driver a copy of each command, which takes one to two per cent of the throughput.
+/// It is called where the work is done, so it must be quick: count, and return. To be told of
+/// commands costs the driver a copy of each.
 ///
 /// ```
 /// use std::sync::Arc;

@@ -144,7 +144,7 @@ fn its_memory_does_not_grow_over_reserves() {
 }
 
 #[test]
-#[ignore = "takes 15 minutes"]
+#[ignore = "takes half an hour and more"]
 fn its_memory_does_not_grow_over_ten_million_reserves() {
     must_not_grow(&memory_over(10_000_000));
 }
