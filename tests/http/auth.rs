@@ -1,5 +1,7 @@
 //! Who is let in: tokens good and bad, and callers without one.
 
+use std::time::Duration;
+
 use code_service_tests::{Keys, keys};
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
@@ -159,6 +161,39 @@ async fn a_token_without_an_end_is_401() {
 #[tokio::test]
 async fn a_token_that_expired_a_second_ago_is_401() {
     unauthorized(&signed(json!({ "exp": keys::now() - 1 }))).await;
+}
+
+#[tokio::test]
+async fn a_token_that_was_let_in_is_401_from_its_end_on() {
+    let api = Api::quiet().await;
+    let end = keys::now() + 3;
+    let api = api.with_token(signed(json!({ "exp": end })));
+    let mut let_in = 0;
+    loop {
+        let before = keys::now();
+        let status = api.get("/dev/supremes").await.status;
+        let after = keys::now();
+        match status {
+            200 => assert!(before < end, "let in after its end"),
+            401 => break assert!(after >= end && let_in > 1, "{let_in} were let in"),
+            other => panic!("{other}"),
+        }
+        let_in += 1;
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_resembles_one_that_was_let_in_is_401() {
+    let token = signed(json!({}));
+    let api = Api::quiet().await.with_token(&token);
+    assert_eq!(api.get("/dev/supremes").await.status, 200);
+    let (signed, signature) = token.rsplit_once('.').expect("three parts");
+    let turned: String = signature.chars().rev().collect();
+    for other in [signed.to_owned(), format!("{signed}."), format!("{signed}.{turned}"), format!("{token}A")]
+    {
+        unauthorized(&other).await;
+    }
 }
 
 #[tokio::test]

@@ -93,7 +93,8 @@ async fn more_requests_than_may_be_are_told_to_come_again_and_probes_are_not() {
     let shown = async |line: &str| api.get("/metrics").await.body.lines().any(|shown| shown == line);
     until("the upload is there", async || shown("http_requests_in_flight 1").await).await;
     let refused = api.get("/:campaign/codes/count?type=tm").await;
-    assert_eq!(refused.headers["retry-after"], "1");
+    let seconds: u32 = refused.header("retry-after").parse().expect("a number");
+    assert!((1..=3).contains(&seconds), "{seconds}");
     refused.error(503, "unavailable");
     assert_eq!(api.get("/heartbeat").await.status, 200);
     assert_eq!(api.get("/ready").await.status, 200);

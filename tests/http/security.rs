@@ -1,10 +1,11 @@
 //! Keys that change, and what replies tell browsers: the host's own, beyond what the deployed service had.
 
 use code_service_tests::{Keys, keys};
+use mongodb::bson::DateTime;
 use reqwest::Method;
 use serde_json::json;
 
-use crate::client::{Api, builder, keys as our_keys, prepared, send};
+use crate::client::{Api, builder, keys as our_keys, prepared, send, until};
 
 /// A host with a key, and one before it that is good until then.
 async fn with_two_keys(previous: &Keys, until: Option<&str>) -> Api {
@@ -54,6 +55,18 @@ async fn tokens_of_a_key_whose_time_is_over_are_401() {
     assert_eq!(status_with(&api, old.sign_as("old", &keys::claims())).await, 401);
     assert_eq!(status_with(&api, old.sign(&keys::claims())).await, 401);
     assert_eq!(status_with(&api, our_keys().sign_as("new", &keys::claims())).await, 200);
+}
+
+#[tokio::test]
+async fn a_token_that_was_let_in_is_401_when_the_time_of_its_key_is_over() {
+    let old = Keys::generate();
+    let end = keys::now() + 10;
+    let ends = DateTime::from_millis(1_000 * i64::try_from(end).expect("small")).try_to_rfc3339_string();
+    let api = with_two_keys(&old, Some(&ends.expect("a date"))).await;
+    let token = old.sign_as("old", &keys::claims());
+    assert_eq!(status_with(&api, token.clone()).await, 200, "or the host took 10 s to start");
+    until("the key is over", async || status_with(&api, token.clone()).await == 401).await;
+    assert!(keys::now() >= end, "too early");
 }
 
 #[tokio::test]

@@ -4,6 +4,7 @@
 
 use std::io;
 use std::net::Ipv4Addr;
+use std::time::Duration;
 
 use tokio::io::{AsyncBufReadExt, AsyncReadExt, AsyncWriteExt, BufReader};
 use tokio::net::TcpStream;
@@ -14,6 +15,7 @@ pub struct Caller {
     stream: BufReader<TcpStream>,
     line: String,
     body: Vec<u8>,
+    retry_after: Option<Duration>,
 }
 
 impl Caller {
@@ -24,7 +26,12 @@ impl Caller {
     pub async fn connect(port: u16) -> io::Result<Caller> {
         let stream = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
         stream.set_nodelay(true)?;
-        Ok(Caller { stream: BufReader::new(stream), line: String::new(), body: Vec::new() })
+        Ok(Caller {
+            stream: BufReader::new(stream),
+            line: String::new(),
+            body: Vec::new(),
+            retry_after: None,
+        })
     }
 
     /// Sends a whole request and reads the whole reply; its status.
@@ -37,11 +44,16 @@ impl Caller {
         self.next_line().await?;
         let status = self.line.split(' ').nth(1).and_then(|status| status.parse().ok()).ok_or_else(wrong)?;
         let mut length = None;
+        self.retry_after = None;
         loop {
             self.next_line().await?;
             match self.line.split_once(':') {
                 Some((name, value)) if name.eq_ignore_ascii_case("content-length") => {
                     length = Some(value.trim().parse().map_err(|_| wrong())?);
+                }
+                Some((name, value)) if name.eq_ignore_ascii_case("retry-after") => {
+                    let seconds = value.trim().parse().map_err(|_| wrong())?;
+                    self.retry_after = Some(Duration::from_secs(seconds));
                 }
                 Some(_) => {}
                 None => break,
@@ -55,6 +67,11 @@ impl Caller {
     /// The body of the last reply.
     pub fn body(&self) -> &[u8] {
         &self.body
+    }
+
+    /// How long the last reply asks to wait before the next request.
+    pub fn retry_after(&self) -> Option<Duration> {
+        self.retry_after
     }
 
     async fn next_line(&mut self) -> io::Result<()> {

@@ -39,7 +39,7 @@ pub fn as_many_files_as_allowed() {
 /// So many callers who send `request` again as soon as they are answered, for so long.
 ///
 /// # Panics
-/// When the host takes no connection.
+/// When a 503 does not say when to come again.
 pub async fn load(host: &Host, request: &str, callers: usize, time: Duration) -> Outcome {
     let (shed, other) = (Arc::new(AtomicU64::new(0)), Arc::new(AtomicU64::new(0)));
     let end = Instant::now() + time;
@@ -65,8 +65,7 @@ pub async fn load(host: &Host, request: &str, callers: usize, time: Duration) ->
                     Ok(200) => times.push(begun.elapsed()),
                     Ok(503) => {
                         shed.fetch_add(1, Ordering::Relaxed);
-                        // As it is told: the reply's Retry-After is a second.
-                        sleep(Duration::from_secs(1)).await;
+                        sleep(connected.retry_after().expect("a Retry-After")).await;
                     }
                     _ => {
                         other.fetch_add(1, Ordering::Relaxed);
@@ -98,8 +97,20 @@ pub async fn load(host: &Host, request: &str, callers: usize, time: Duration) ->
     }
 }
 
-/// Asks for heartbeats, fifty a second, until then; their p99.
+/// Asks for heartbeats, fifty a second, until then; their p99. A platform's probe is a process of its own, which does
+/// not wait for its turn among the callers: this is a thread.
+///
+/// # Panics
+/// When there can be no thread.
 pub async fn heartbeats(port: u16, end: Instant) -> Duration {
+    let probe = move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        runtime.expect("a runtime").block_on(probe(port, end))
+    };
+    tokio::task::spawn_blocking(probe).await.expect("no panic")
+}
+
+async fn probe(port: u16, end: Instant) -> Duration {
     let mut times = Vec::new();
     let request = "GET /heartbeat HTTP/1.1\r\nHost: localhost\r\n\r\n";
     let mut caller = None;

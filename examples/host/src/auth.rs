@@ -1,5 +1,6 @@
 //! Who calls: RS256 tokens, checked as an extractor that a handler names in its signature.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
@@ -8,6 +9,7 @@ use axum::http::request::Parts;
 use axum::http::{HeaderMap, StatusCode, header};
 use jiff::Timestamp;
 use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation};
+use moka::sync::Cache;
 use serde_json::{Map, Value, json};
 
 use crate::config::{Jwt, Secret};
@@ -18,7 +20,7 @@ use crate::routes::App;
 /// The claims of a token, or of an anonymous caller.
 #[derive(Debug, Clone)]
 pub(crate) struct Caller {
-    pub(crate) claims: Map<String, Value>,
+    pub(crate) claims: Arc<Map<String, Value>>,
 }
 
 /// A caller whose token says `isSupreme: true`.
@@ -31,7 +33,7 @@ impl Caller {
             ("user".to_owned(), json!({ "id": "anonymous" })),
             ("isSupreme".to_owned(), json!(false)),
         ]);
-        Caller { claims }
+        Caller { claims: Arc::new(claims) }
     }
 
     fn is_supreme(&self) -> bool {
@@ -59,11 +61,26 @@ impl FromRequestParts<App> for Supreme {
 }
 
 /// Checks tokens.
-#[derive(Clone)]
 pub(crate) struct Verifier {
-    keys: Arc<[Key]>,
-    rules: Arc<Validation>,
+    keys: Vec<Key>,
+    rules: Validation,
     allow_anonymous: bool,
+    good: Cache<String, Good>,
+}
+
+/// How much may be remembered of tokens. Only good ones are: nobody can fill it who is given none.
+const REMEMBERED_BYTES: u64 = 16 << 20;
+/// About how much a token takes for each of its characters, with its claims.
+const BYTES_OF_CHARACTER: usize = 4;
+
+/// What became of a token that was checked. Callers use one for many requests, and to check its signature is the dearest
+/// step of each.
+#[derive(Clone)]
+struct Good {
+    caller: Caller,
+    /// The seconds since 1970 in which nothing can have changed: before them it is not good yet, and after them it or its
+    /// key may be over.
+    while_in: Range<i64>,
 }
 
 /// A key that tokens may be signed with.
@@ -126,7 +143,11 @@ impl Verifier {
             rules.set_required_spec_claims(&["exp", "iss", "aud"]);
             rules.set_audience(&[audience]);
         }
-        Ok(Verifier { keys: keys.into(), rules: Arc::new(rules), allow_anonymous: config.allow_anon })
+        let good = Cache::builder()
+            .weigher(|token: &String, _| u32::try_from(token.len() * BYTES_OF_CHARACTER).unwrap_or(u32::MAX))
+            .max_capacity(REMEMBERED_BYTES)
+            .build();
+        Ok(Verifier { keys, rules, allow_anonymous: config.allow_anon, good })
     }
 
     /// The caller of a request with these headers. Why a token is bad is nobody's business.
@@ -152,20 +173,37 @@ impl Verifier {
         if !scheme.eq_ignore_ascii_case("bearer") {
             return Err(bad());
         }
-        let token = token.trim();
-        let id = jsonwebtoken::decode_header(token).map_err(|_| bad())?.kid;
-        let keys = self.keys.iter().filter(|key| key.fits(id.as_deref()));
-        let checked =
-            |key: &Key| jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &self.rules).ok();
-        let mut checked = keys.filter_map(checked);
-        checked.next().map(|token| Caller { claims: token.claims }).ok_or_else(bad)
+        self.caller_of(token.trim()).ok_or_else(bad)
+    }
+
+    /// The caller whom a token names, if it is good now.
+    fn caller_of(&self, token: &str) -> Option<Caller> {
+        if let Some(good) = self.good.get(token) {
+            if good.while_in.contains(&Timestamp::now().as_second()) {
+                return Some(good.caller);
+            }
+            self.good.invalidate(token);
+        }
+        let id = jsonwebtoken::decode_header(token).ok()?.kid;
+        let (key, claims) = self.keys.iter().filter(|key| key.fits(id.as_deref())).find_map(|key| {
+            let token = jsonwebtoken::decode::<Map<String, Value>>(token, &key.key, &self.rules).ok()?;
+            Some((key, token.claims))
+        })?;
+        let caller = Caller { claims: Arc::new(claims) };
+        let key_ends = key.until.map_or(i64::MAX, Timestamp::as_second);
+        let second = |claim| caller.claims.get(claim).map_or(Some(0), Value::as_i64);
+        // One whose times are written in another way is checked every time.
+        if let (Some(begins), Some(ends)) = (second("nbf"), second("exp")) {
+            let good = Good { caller: caller.clone(), while_in: begins..ends.min(key_ends) };
+            self.good.insert(token.to_owned(), good);
+        }
+        Some(caller)
     }
 }
 
 /// Signs tokens for development.
-#[derive(Clone)]
 pub(crate) struct Signer {
-    key: Arc<EncodingKey>,
+    key: EncodingKey,
     key_id: Option<String>,
     issuer: String,
 }
@@ -176,7 +214,7 @@ impl Signer {
         let Some(pem) = &config.private_key else { return Ok(None) };
         let key = EncodingKey::from_rsa_pem(pem.pem().as_bytes())
             .map_err(|_| "titan.jwt.privateKey is no RSA private key in PEM".to_owned())?;
-        Ok(Some(Signer { key: Arc::new(key), key_id: config.key_id.clone(), issuer: config.issuer.clone() }))
+        Ok(Some(Signer { key, key_id: config.key_id.clone(), issuer: config.issuer.clone() }))
     }
 
     /// A token for this user, good for some seconds.

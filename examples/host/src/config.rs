@@ -87,7 +87,7 @@ impl Default for Service {
             body_limit: 16 << 20,
             upload_limit: 1 << 30,
             max_connections: 20_000,
-            max_requests: 1_024,
+            max_requests: 512,
             idle_timeout: Duration::from_secs(75),
             head_timeout: Duration::from_secs(10),
             body_timeout: Duration::from_secs(30),

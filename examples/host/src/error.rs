@@ -3,6 +3,8 @@
 //! The payload is a short word that programs look at. The words of the deployed service stand beside those of
 //! the crate `code-service`. A cause is logged once, here, and never sent.
 
+use std::ops::RangeInclusive;
+
 use axum::Json;
 use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
@@ -11,6 +13,9 @@ use serde::Serialize;
 use utoipa::{IntoResponses, ToSchema};
 
 use crate::reply::Meta;
+
+/// After how many seconds to try again. Not the same for all: whoever was refused together would come together again.
+const RETRY_AFTER: RangeInclusive<u16> = 1..=3;
 
 /// An error as it is sent.
 #[derive(Debug)]
@@ -169,7 +174,7 @@ impl IntoResponse for ApiError {
         let mut response =
             (self.status, Json(ErrorEnvelope { error: self.body, meta: Meta::now() })).into_response();
         if self.retry_after {
-            response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            response.headers_mut().insert(header::RETRY_AFTER, rand::random_range(RETRY_AFTER).into());
         }
         if self.status == StatusCode::UNAUTHORIZED {
             response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));

@@ -10,6 +10,7 @@ use axum::http::{HeaderName, HeaderValue, Method, StatusCode, header};
 use axum::middleware::{self, Next};
 use axum::response::{IntoResponse, Response};
 use tokio::sync::Semaphore;
+use tower::ServiceBuilder;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use tower_http::timeout::RequestBodyTimeoutLayer;
@@ -41,13 +42,16 @@ pub(crate) fn router(app: App) -> Router {
             let message = "this path does not take this method";
             ApiError::new(StatusCode::METHOD_NOT_ALLOWED, "methodNotAllowed", message)
         })
-        .layer(CatchPanicLayer::custom(|_| {
-            tracing::error!("a handler panicked");
-            ApiError::internal().into_response()
-        }))
-        .layer(RequestBodyTimeoutLayer::new(body_timeout))
-        .layer(middleware::from_fn(move |request, next| admit(places.clone(), request, next)))
-        .layer(CompressionLayer::new())
+        .layer(
+            ServiceBuilder::new()
+                .layer(CompressionLayer::new())
+                .layer(middleware::from_fn(move |request, next| admit(places.clone(), request, next)))
+                .layer(RequestBodyTimeoutLayer::new(body_timeout))
+                .layer(CatchPanicLayer::custom(|_| {
+                    tracing::error!("a handler panicked");
+                    ApiError::internal().into_response()
+                })),
+        )
         .with_state(app)
 }
 
@@ -71,7 +75,9 @@ struct Asked {
     since: Instant,
     id: String,
     method: Method,
-    route: Option<String>,
+    route: Option<MatchedPath>,
+    /// The route as dashboards know it.
+    template: String,
     user: User,
     answered: bool,
 }
@@ -81,11 +87,14 @@ const ABANDONED: u16 = 499;
 
 impl Asked {
     fn of(request: &Request) -> Self {
+        let route = request.extensions().get::<MatchedPath>().cloned();
+        let template = route.as_ref().map(|route| metrics::template(route.as_str()));
         Asked {
             since: Instant::now(),
             id: correlation::of(request.headers()),
             method: request.method().clone(),
-            route: request.extensions().get::<MatchedPath>().map(|path| path.as_str().to_owned()),
+            template: template.unwrap_or_else(|| metrics::UNMATCHED.to_owned()),
+            route,
             user: User::default(),
             answered: false,
         }
@@ -93,7 +102,7 @@ impl Asked {
 
     /// Probes and scrapes are never refused, not counted and not logged.
     fn by_a_probe(&self) -> bool {
-        self.route.as_deref().is_some_and(metrics::is_a_probe)
+        self.route().is_some_and(metrics::is_a_probe)
     }
 
     /// A caller may invent a method, of any length.
@@ -101,9 +110,9 @@ impl Asked {
         metrics::known(&self.method)
     }
 
-    /// The route as dashboards know it.
-    fn template(&self) -> String {
-        self.route.as_deref().map_or_else(|| "unmatched".to_owned(), metrics::template)
+    /// As the router knows it.
+    fn route(&self) -> Option<&str> {
+        self.route.as_ref().map(MatchedPath::as_str)
     }
 
     async fn answer(mut self, request: Request, next: Next) -> Response {
@@ -111,7 +120,7 @@ impl Asked {
             "request",
             correlation = self.id,
             otel.kind = "server",
-            otel.name = format!("{} {}", self.method(), self.template()),
+            otel.name = format!("{} {}", self.method(), self.template),
             http.request.method = self.method(),
             http.response.status_code = tracing::field::Empty,
         );
@@ -144,7 +153,7 @@ impl Asked {
             response.headers_mut().entry(name).or_insert(HeaderValue::from_static(value));
         }
         let status = response.status();
-        metrics::record(self.route.as_deref(), &self.method, status, self.since);
+        metrics::record(self.route(), &self.template, &self.method, status, self.since);
         // Of a reply that is streamed nobody knows it yet.
         self.line(status.as_u16(), response.body().size_hint().exact());
         response
@@ -154,7 +163,7 @@ impl Asked {
         if self.by_a_probe() {
             return;
         }
-        let (method, route) = (self.method(), self.template());
+        let (method, route) = (self.method(), self.template.as_str());
         tracing::info!(
             target: "code_service_host::access",
             correlation = self.id,

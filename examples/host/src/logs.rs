@@ -9,10 +9,11 @@ use std::fmt::Debug;
 use std::time::SystemTime;
 
 use opentelemetry_sdk::trace::SdkTracer;
-use serde_json::{Map, Value, json};
+use serde::{Serialize, Serializer};
+use serde_json::{Value, json};
 use tracing::field::{Field, Visit};
 use tracing::span::{Attributes, Id};
-use tracing::{Event, Subscriber};
+use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::filter::{EnvFilter, FilterExt, Targets, filter_fn};
 use tracing_subscriber::layer::{Context, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
@@ -29,9 +30,8 @@ pub(crate) fn init(config: &Log, tracer: Option<SdkTracer>) -> Result<Levels, St
     let (filter, handle) = reload::Layer::new(levels(&config.level)?);
     let lines = JsonLines { sinks: Sinks::open(config)? };
     // Whatever is logged: a span is not less of a span because nobody wants to read lines.
-    let ours = Targets::new()
-        .with_target("code_service", tracing::Level::INFO)
-        .with_target("code_service_host", tracing::Level::INFO);
+    let ours =
+        Targets::new().with_target("code_service", Level::INFO).with_target("code_service_host", Level::INFO);
     let spans = tracer.map(|tracer| tracing_opentelemetry::layer().with_tracer(tracer).with_filter(ours));
     // Of a span a line has its correlation id, also when only warnings are wanted.
     let filter =
@@ -75,8 +75,7 @@ where
     fn on_new_span(&self, attributes: &Attributes<'_>, id: &Id, context: Context<'_, S>) {
         let mut fields = Fields::default();
         attributes.record(&mut fields);
-        if let (Some(Value::String(id_text)), Some(span)) = (fields.0.remove("correlation"), context.span(id))
-        {
+        if let (Some(Value::String(id_text)), Some(span)) = (fields.take(CORRELATION), context.span(id)) {
             span.extensions_mut().insert(Correlation(id_text));
         }
     }
@@ -88,27 +87,65 @@ where
             let mut spans = context.event_scope(event).into_iter().flatten();
             json!(spans.find_map(|span| span.extensions().get::<Correlation>().map(|found| found.0.clone())))
         };
-        let correlation = fields.0.remove("correlation").unwrap_or_else(of_its_span);
-        let mut line = Map::new();
-        line.insert("@timestamp".to_owned(), json!(timestamp(SystemTime::now())));
-        line.insert("level".to_owned(), json!(event.metadata().level().as_str().to_lowercase()));
-        line.insert("message".to_owned(), fields.0.remove("message").unwrap_or_default());
-        line.insert("logger".to_owned(), json!(event.metadata().target()));
-        line.insert("correlation".to_owned(), correlation);
-        for (name, value) in fields.0 {
-            line.entry(name).or_insert(value);
+        let metadata = event.metadata();
+        let (message, correlation) = (fields.take("message"), fields.take(CORRELATION));
+        fields.0.retain(|(name, _)| !OF_EVERY_LINE.contains(name));
+        let line = Line {
+            timestamp: timestamp(SystemTime::now()),
+            level: match *metadata.level() {
+                Level::ERROR => "error",
+                Level::WARN => "warn",
+                Level::INFO => "info",
+                Level::DEBUG => "debug",
+                Level::TRACE => "trace",
+            },
+            message: message.unwrap_or_default(),
+            logger: metadata.target(),
+            correlation: correlation.unwrap_or_else(of_its_span),
+            fields,
+        };
+        if let Ok(mut text) = serde_json::to_vec(&line) {
+            text.push(b'\n');
+            self.sinks.write(&text);
         }
-        self.sinks.write(format!("{}\n", Value::Object(line)).as_bytes());
     }
+}
+
+const CORRELATION: &str = "correlation";
+/// What no field of an event may say for itself.
+const OF_EVERY_LINE: [&str; 5] = ["@timestamp", "level", "message", "logger", CORRELATION];
+
+/// A line as it is written.
+#[derive(Serialize)]
+struct Line<'a> {
+    #[serde(rename = "@timestamp")]
+    timestamp: String,
+    level: &'static str,
+    message: Value,
+    logger: &'a str,
+    correlation: Value,
+    #[serde(flatten)]
+    fields: Fields,
 }
 
 /// The fields of an event or a span.
 #[derive(Default)]
-struct Fields(Map<String, Value>);
+struct Fields(Vec<(&'static str, Value)>);
 
 impl Fields {
     fn set(&mut self, field: &Field, value: Value) {
-        self.0.insert(field.name().to_owned(), value);
+        self.0.push((field.name(), value));
+    }
+
+    fn take(&mut self, name: &str) -> Option<Value> {
+        let place = self.0.iter().position(|(own, _)| *own == name)?;
+        Some(self.0.remove(place).1)
+    }
+}
+
+impl Serialize for Fields {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_map(self.0.iter().map(|(name, value)| (name, value)))
     }
 }
 

@@ -26,6 +26,11 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use mimalloc::MiMalloc;
+
+/// A request allocates some hundred times, which takes the C library's own allocator longer, and musl's much longer.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 /// How long a thread that waits for the system, such as for a name, keeps the process.
 const THREADS: Duration = Duration::from_secs(1);

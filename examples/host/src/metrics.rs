@@ -5,11 +5,11 @@
 //! that no route takes has the method `other`, and why probes and scrapes are not counted. What has been met after
 //! 68 combinations is counted as `other`.
 
-use std::collections::BTreeSet;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use axum::http::{Method, StatusCode};
+use metrics::{Counter, Histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
 use crate::{config, watch};
@@ -28,6 +28,9 @@ pub(crate) const SECONDS: [f64; 11] = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5,
 /// How often observations are moved into their buckets, so that they do not pile up between scrapes.
 const UPKEEP: Duration = Duration::from_secs(5);
 
+/// The path of a request that no route took.
+pub(crate) const UNMATCHED: &str = "unmatched";
+const OTHER: &str = "other";
 /// So many combinations of labels have names, and one more has none.
 const MOST_LABELS: usize = 68;
 
@@ -86,33 +89,74 @@ fn every(interval: Duration, mut work: impl FnMut() + Send + 'static) {
     });
 }
 
-/// Records a reply. `route` is the template as the router knows it; None if no route took the request.
-pub(crate) fn record(route: Option<&str>, method: &Method, status: StatusCode, since: Instant) {
-    let (path, method) = match route {
-        Some(route) if status != StatusCode::METHOD_NOT_ALLOWED => (template(route), known(method)),
-        _ => ("unmatched".to_owned(), "other"),
-    };
+/// Records a reply. `route` is as the router knows it, None if no route took the request; `template` as dashboards do.
+pub(crate) fn record(
+    route: Option<&str>,
+    template: &str,
+    method: &Method,
+    status: StatusCode,
+    since: Instant,
+) {
+    static MET: Mutex<Vec<Answered>> = Mutex::new(Vec::new());
+    let took = since.elapsed();
     if route.is_some_and(|route| is_a_probe(route) || is_documentation(route)) {
         return;
     }
-    let labels = within_limit(path, method, status);
-    let labels = [("path", labels.0), ("method", labels.1.to_owned()), ("status", labels.2)];
-    metrics::counter!(COUNT, &labels).increment(1);
-    metrics::histogram!(DURATION, &labels).record(since.elapsed());
+    let (path, method) = match route {
+        Some(_) if status != StatusCode::METHOD_NOT_ALLOWED => (template, known(method)),
+        _ => (UNMATCHED, OTHER),
+    };
+    let mut met = MET.lock().unwrap_or_else(PoisonError::into_inner);
+    let answered = within_limit(&mut met, path, method, status.as_u16());
+    answered.count.increment(1);
+    answered.duration.record(took);
 }
 
-/// The labels of a reply; `other` once there are as many combinations as dashboards can bear.
-fn within_limit(path: String, method: &'static str, status: StatusCode) -> (String, &'static str, String) {
-    static MET: Mutex<BTreeSet<(String, &'static str, u16)>> = Mutex::new(BTreeSet::new());
-    let mut met = MET.lock().unwrap_or_else(PoisonError::into_inner);
-    let labels = (path, method, status.as_u16());
-    let known = met.contains(&labels);
-    if !known && met.len() < MOST_LABELS {
-        met.insert(labels.clone());
-    } else if !known {
-        return ("other".to_owned(), "other", "other".to_owned());
+/// Replies that have the same labels.
+struct Answered {
+    path: String,
+    method: &'static str,
+    /// None: whatever has none of its own.
+    status: Option<u16>,
+    count: Counter,
+    duration: Histogram,
+}
+
+impl Answered {
+    fn new(path: &str, method: &'static str, status: Option<u16>) -> Self {
+        let text = status.map_or_else(|| OTHER.to_owned(), |status| status.to_string());
+        let labels = [("path", path.to_owned()), ("method", method.to_owned()), ("status", text)];
+        Answered {
+            path: path.to_owned(),
+            method,
+            status,
+            count: metrics::counter!(COUNT, &labels),
+            duration: metrics::histogram!(DURATION, &labels),
+        }
     }
-    (labels.0, method, labels.2.to_string())
+}
+
+/// Those that a reply belongs to; `other` once there are as many combinations as dashboards can bear.
+fn within_limit<'a>(
+    met: &'a mut Vec<Answered>,
+    path: &str,
+    method: &'static str,
+    status: u16,
+) -> &'a Answered {
+    let place = |met: &[Answered], path: &str, method: &str, status: Option<u16>| {
+        met.iter().position(|known| known.status == status && known.method == method && known.path == path)
+    };
+    let known = place(met, path, method, Some(status));
+    let (path, method, status) = if known.is_some() || met.len() < MOST_LABELS {
+        (path, method, Some(status))
+    } else {
+        (OTHER, OTHER, None)
+    };
+    let known = known.or_else(|| place(met, path, method, status)).unwrap_or(met.len());
+    if known == met.len() {
+        met.push(Answered::new(path, method, status));
+    }
+    &met[known]
 }
 
 /// A caller went away before it was answered.
@@ -167,7 +211,7 @@ pub(crate) fn known(method: &Method) -> &'static str {
         Method::GET | Method::HEAD => "GET",
         Method::POST => "POST",
         Method::PUT => "PUT",
-        _ => "other",
+        _ => OTHER,
     }
 }
 
@@ -177,15 +221,17 @@ mod tests {
 
     #[test]
     fn there_are_never_more_combinations_of_labels_than_dashboards_bear() {
-        let labels = |number: u16| {
-            let status = StatusCode::from_u16(200 + number).expect("three digits");
-            within_limit("/some/path".to_owned(), "GET", status)
+        let mut met = Vec::new();
+        let mut labels = |status| {
+            let known = within_limit(&mut met, "/some/path", "GET", status);
+            (known.path.clone(), known.method, known.status)
         };
-        let met: BTreeSet<_> = (0..200).map(labels).collect();
-        assert_eq!(met.len(), MOST_LABELS + 1);
-        assert!(met.contains(&("other".to_owned(), "other", "other".to_owned())));
+        let other = ("other".to_owned(), "other", None);
+        let others = (200..400).filter(|status| labels(*status) == other).count();
+        assert_eq!(others, 200 - MOST_LABELS);
         // Whoever was there stays.
-        assert_eq!(labels(0), ("/some/path".to_owned(), "GET", "200".to_owned()));
+        assert_eq!(labels(200), ("/some/path".to_owned(), "GET", Some(200)));
+        assert_eq!(met.len(), MOST_LABELS + 1);
     }
 
     #[test]

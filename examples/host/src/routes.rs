@@ -12,6 +12,7 @@ mod reserve;
 mod schema;
 mod settle;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -28,16 +29,33 @@ use crate::metrics::Metrics;
 
 pub(crate) use health::Readiness;
 
-/// What handlers work with.
+/// What handlers work with; every request has it.
 #[derive(Clone)]
-pub(crate) struct App {
+pub(crate) struct App(Arc<Parts>);
+
+/// What it consists of.
+pub(crate) struct Parts {
     pub(crate) service: CodeService,
     pub(crate) readiness: Readiness,
     pub(crate) verifier: Verifier,
     pub(crate) signer: Option<Signer>,
     pub(crate) bucket: ScoringBucket,
     pub(crate) metrics: Metrics,
-    pub(crate) config: Arc<Config>,
+    pub(crate) config: Config,
+}
+
+impl Deref for App {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
+}
+
+impl From<Parts> for App {
+    fn from(parts: Parts) -> Self {
+        App(Arc::new(parts))
+    }
 }
 
 impl App {

@@ -3,6 +3,7 @@
 //! `axum::serve` has no limits and drains for ever, so the connections are accepted here, and hyper speaks HTTP/1.1 on
 //! them, as the balancer does.
 
+use std::convert::Infallible;
 use std::io;
 use std::pin::Pin;
 use std::sync::Arc;
@@ -23,7 +24,7 @@ use hyper_util::server::graceful::GracefulShutdown;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
-use tokio::time::{Sleep, sleep};
+use tokio::time::{Instant, Sleep, sleep};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
@@ -98,21 +99,24 @@ pub(crate) async fn serve(
     }
 }
 
-async fn answer(
+fn answer(
     router: Router,
     waits: Waits,
     request: Request<Incoming>,
-) -> Result<Response, std::convert::Infallible> {
+) -> impl Future<Output = Result<Response, Infallible>> {
+    // Now, and not when it is polled: hyper reads on before that.
     waits.next();
     let mut over = Over(waits);
-    let response = router.oneshot(request.map(Body::new)).await?;
-    Ok(response.map(|body| {
-        // Goes when the body does.
-        Body::new(body.map_frame(move |frame| {
-            over.keep();
-            frame
+    async move {
+        let response = router.oneshot(request.map(Body::new)).await?;
+        Ok(response.map(|body| {
+            // Goes when the body does.
+            Body::new(body.map_frame(move |frame| {
+                over.keep();
+                frame
+            }))
         }))
-    }))
+    }
 }
 
 /// Whose turn it is on a connection. It waits for the head of a request at the first turn, and at every other after it;
@@ -153,15 +157,23 @@ struct Timed<S> {
     stream: S,
     waits: Waits,
     limits: Limits,
-    /// When the head must be there, and at which turn it has begun.
-    until: Option<(usize, Pin<Box<Sleep>>)>,
+    /// The head that has begun.
+    head: Option<Head>,
     /// When something must have been read of what waits to be.
     read_until: Option<Pin<Box<Sleep>>>,
 }
 
+/// A head of which something has come.
+struct Head {
+    turn: usize,
+    begun: Instant,
+    /// Only of one that did not come at once, as most do.
+    until: Option<Pin<Box<Sleep>>>,
+}
+
 impl<S> Timed<S> {
     fn new(stream: S, waits: Waits, limits: Limits) -> Self {
-        Timed { stream, waits, limits, until: None, read_until: None }
+        Timed { stream, waits, limits, head: None, read_until: None }
     }
 
     /// What became of writing; fails if nothing has moved for too long.
@@ -184,19 +196,21 @@ impl<S: AsyncRead + Unpin> AsyncRead for Timed<S> {
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let turn = this.waits.get();
-        this.until.take_if(|(begun, _)| turn != Some(*begun));
-        if let Some((_, until)) = &mut this.until
-            && until.as_mut().poll(context).is_ready()
-        {
-            return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+        this.head.take_if(|head| turn != Some(head.turn));
+        if let Some(head) = &mut this.head {
+            let left = this.limits.head.saturating_sub(head.begun.elapsed());
+            let until = head.until.get_or_insert_with(|| Box::pin(sleep(left)));
+            if until.as_mut().poll(context).is_ready() {
+                return Poll::Ready(Err(io::ErrorKind::TimedOut.into()));
+            }
         }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut this.stream).poll_read(context, buffer))?;
         if let Some(turn) = turn
-            && this.until.is_none()
+            && this.head.is_none()
             && buffer.filled().len() > before
         {
-            this.until = Some((turn, Box::pin(sleep(this.limits.head))));
+            this.head = Some(Head { turn, begun: Instant::now(), until: None });
         }
         Poll::Ready(Ok(()))
     }

@@ -1,7 +1,6 @@
 //! `serve`: the HTTP service, from its checks at the start to its last request.
 
 use std::net::{Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use code_service::CodeService;
@@ -16,7 +15,7 @@ use crate::bucket::ScoringBucket;
 use crate::cli::Serve;
 use crate::config::{Config, Environment, Source};
 use crate::outgoing::Outgoing;
-use crate::routes::{App, Readiness};
+use crate::routes::{Parts, Readiness};
 use crate::server::{self, Limits};
 use crate::traces::Traces;
 use crate::watch::Watched;
@@ -99,17 +98,17 @@ async fn start(
     let listener =
         TcpListener::bind(address).await.map_err(|e| format!("port {}: {e}", config.service.port))?;
     let port = listener.local_addr().map_err(|e| e.to_string())?.port();
-    let app = App {
+    let parts = Parts {
         readiness: Readiness::new(service.clone(), stopping.clone()),
         service: service.clone(),
         verifier,
         signer,
         bucket,
         metrics,
-        config: Arc::new(config.clone()),
+        config: config.clone(),
     };
     tracing::info!(target: "code_service_host::serve", port, environment = environment.name(), "listening");
-    Ok((listener, http::router(app), service))
+    Ok((listener, http::router(parts.into()), service))
 }
 
 async fn check_indexes(service: &CodeService) -> Result<(), String> {
@@ -202,7 +201,7 @@ fn reload(source: &Source, logs: &logs::Levels) {
     });
     match set {
         Ok(level) => {
-            tracing::info!(target: "code_service_host::serve", level, "the log's level was read again")
+            tracing::info!(target: "code_service_host::serve", levels = level, "the log's level was read again")
         }
         Err(message) => {
             tracing::error!(target: "code_service_host::serve", "the log's level stays as it is: {message}");

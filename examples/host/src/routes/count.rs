@@ -31,6 +31,9 @@ pub(super) enum StatusName {
     Available,
     Reserved,
     Assigned,
+    /// As if it were not there.
+    #[schema(rename = "")]
+    Any,
 }
 
 /// Counts the codes of a type by status

@@ -2,7 +2,7 @@
 
 use axum::extract::State;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::App;
 use super::body::Json;
@@ -14,8 +14,8 @@ use crate::reply::Reply;
 const TOKEN_LIFE: u64 = 3600;
 
 /// The claims of the caller's token.
-pub(super) async fn auth(caller: Caller) -> Reply<Map<String, Value>> {
-    Reply::ok(caller.claims)
+pub(super) async fn auth(caller: Caller) -> Reply<Value> {
+    Reply::ok(json!(*caller.claims))
 }
 
 /// Whether the caller is supreme.
@@ -38,7 +38,8 @@ pub(super) struct For {
 
 /// A token signed with the configured private key.
 pub(super) async fn token(State(app): State<App>, Json(wanted): Json<For>) -> Result<Reply<Value>, ApiError> {
-    let signer = app.signer.ok_or_else(|| ApiError::not_found("notFound", "no private key is configured"))?;
+    let signer =
+        app.signer.as_ref().ok_or_else(|| ApiError::not_found("notFound", "no private key is configured"))?;
     let (Some(Value::String(user)), Some(Value::Bool(supreme))) = (wanted.user_id, wanted.is_supreme) else {
         let message = "say for whom: {\"userId\":\"me\",\"isSupreme\":true}";
         return Err(ApiError::bad_request("invalid_argument", message));

@@ -1,6 +1,5 @@
 //! What probes and Prometheus ask; not in the envelope.
 
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use axum::extract::State;
@@ -18,17 +17,16 @@ const GOOD_FOR: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// Whether requests may come.
-#[derive(Clone)]
 pub(crate) struct Readiness {
     service: CodeService,
     stopping: CancellationToken,
     /// Asked by one at a time, however many want to know.
-    asked: Arc<Mutex<Option<(Instant, bool)>>>,
+    asked: Mutex<Option<(Instant, bool)>>,
 }
 
 impl Readiness {
     pub(crate) fn new(service: CodeService, stopping: CancellationToken) -> Self {
-        Readiness { service, stopping, asked: Arc::default() }
+        Readiness { service, stopping, asked: Mutex::default() }
     }
 
     async fn database_answers(&self) -> bool {
