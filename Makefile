@@ -11,7 +11,7 @@ CROSS := $(abspath $(TARGET))/tools/cross
 ZIG = PYTHONPATH=$(CROSS) python3 -m ziglang
 ZIGBUILD = PYTHONPATH=$(CROSS) $(CROSS)/bin/cargo-zigbuild zigbuild --release
 
-.PHONY: help run demo test chaos mutants model node node-test node-leak install c-static bench bench-readme load lint doc audit package tools bench-tools
+.PHONY: help run demo test features chaos mutants model node node-test node-leak install c-static host-static bench bench-readme load lint doc audit package tools bench-tools
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -29,6 +29,9 @@ test: tools ## every test, against a real MongoDB that they start; a short chaos
 	# How fast it recovers is for a machine that does nothing else.
 	$(TARGET)/debug/chaos --minutes 2 --normal 30 --at-least 5000,4
 	$(MAKE) mutants
+
+features: tools ## scenarios for any URL, against the host, and against examples/node on Node.js 12.14.0
+	cargo test --workspace --test deploy features:: -- --nocapture
 
 # A seed repeats what clients and faults try, and not when it happens to meet.
 chaos: tools ## half an hour of faults on a replica set, and every call checked; SEED=7 MINUTES=60
@@ -72,6 +75,12 @@ c-static: ## the example in C as one static program for musl, which needs nothin
 	    examples/c/reserve.c $(TARGET)/static/x86_64-unknown-linux-musl/release/libcode_service.a -lunwind \
 	    -o $(TARGET)/static/reserve
 	cargo test --workspace --test c -- --ignored static
+
+host-static: tools ## the host as one static program for musl, as its image holds it, run in a root that holds nothing else
+	@.ci/cross $(TARGET)
+	PATH="$(CROSS)/bin:$$PATH" PYTHONPATH=$(CROSS) \
+	    examples/host/deploy/static.sh x86_64-unknown-linux-musl $(TARGET)/static-host
+	cargo test --workspace --test deploy -- --ignored --nocapture static
 
 bench: bench-tools ## speed beside what is replaced, as ratios; LINE=import runs one line; needs Node.js and time
 	npm ci --silent --prefix tests/bench/old

@@ -11,7 +11,8 @@ use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
 use code_service::{CampaignId, CodeService, CodeType, Error, Options, Reserve, ReserveId, Rows};
-use code_service_tests::c_library::{self, SYSTEM, succeeds};
+use code_service_tests::c_library::{self, SYSTEM};
+use code_service_tests::programs::succeeds;
 use code_service_tests::{addon, binary};
 use futures_util::stream;
 use serde::{Deserialize, Serialize};

@@ -5,7 +5,7 @@ use std::process::Command;
 
 use code_service::{CodeService, Options};
 use code_service_tests::binary;
-use code_service_tests::c_library::succeeds;
+use code_service_tests::programs::succeeds;
 
 use crate::{Language, Linked, MAKERS, Maker, compiled, folder, install_to, installed, pool, root, stocked};
 

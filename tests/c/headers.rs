@@ -3,7 +3,8 @@
 use std::collections::BTreeSet;
 use std::process::Command;
 
-use code_service_tests::c_library::{headers, succeeds};
+use code_service_tests::c_library::headers;
+use code_service_tests::programs::succeeds;
 use code_service_tests::vectors;
 
 use crate::{Language, MAKERS, folder, library, root};

@@ -11,7 +11,8 @@ use std::process::Command;
 use std::sync::LazyLock;
 
 use code_service::{CampaignId, CodeService, CodeType, Options, Rows};
-use code_service_tests::c_library::{self, SYSTEM, succeeds};
+use code_service_tests::c_library::{self, SYSTEM};
+use code_service_tests::programs::succeeds;
 use code_service_tests::{Mongod, binary, fresh_database};
 
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use code_service_tests::c_library::succeeds;
+use code_service_tests::programs::succeeds;
 
 use crate::{Language, Linked, Maker, compiled, ours, root, stocked};
 

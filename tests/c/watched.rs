@@ -3,7 +3,8 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
-use code_service_tests::c_library::{SYSTEM, succeeds};
+use code_service_tests::c_library::SYSTEM;
+use code_service_tests::programs::succeeds;
 
 use crate::promises::{KEPT, PROGRAMS, for_threads};
 use crate::{Language, Linked, Maker, compiled, folder, library, ours, root, stocked};

@@ -152,7 +152,7 @@ fn every_link_of_the_pages_leads_to_a_file_and_a_heading_in_it() {
                 continue;
             }
             let (file, heading) = target.split_once('#').unwrap_or((&target, ""));
-            let file = format!("{folder}{file}");
+            let file = if file.is_empty() { page.clone() } else { format!("{folder}{file}") };
             assert!(root().join(&file).exists(), "{page} links to {target}");
             let there = heading.is_empty() || headings(&file).contains(&heading.to_owned());
             assert!(there, "{page} links to {target}, and {file} has no such heading");

@@ -4,9 +4,8 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::LazyLock;
 
-use code_service_tests::{addon, binary};
-
-use crate::succeeds;
+use code_service_tests::addon::{self, runtimes};
+use code_service_tests::binary;
 
 /// A runtime that the addon has to load on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,7 +25,7 @@ impl Node {
             Node::V20 => "node-20",
             Node::V26 => "node-26",
         };
-        Command::new(tests().join("node_modules").join(folder).join("bin/node"))
+        Command::new(runtimes().join("node_modules").join(folder).join("bin/node"))
     }
 
     /// This runtime, which finds the package by its name wherever it runs.
@@ -40,22 +39,6 @@ impl Node {
 /// The repository.
 pub(crate) fn root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace")
-}
-
-/// This folder, with what `npm ci` puts into it.
-pub(crate) fn tests() -> &'static Path {
-    static TESTS: LazyLock<PathBuf> = LazyLock::new(|| {
-        let tests = root().join("tests/node");
-        let modified = |path: &str| tests.join(path).metadata().and_then(|file| file.modified()).ok();
-        // npm writes the hidden one when it is done.
-        if modified("node_modules/.package-lock.json") < modified("package-lock.json") {
-            succeeds(
-                Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(&tests),
-            );
-        }
-        tests
-    });
-    &TESTS
 }
 
 /// The folder of the package, beside that of this platform's addon.

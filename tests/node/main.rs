@@ -6,19 +6,13 @@ mod packages;
 mod types;
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
+use std::process::Command;
 
+use code_service_tests::addon::runtimes;
+use code_service_tests::programs::succeeds;
 use code_service_tests::{Mongod, fresh_database};
 
-use crate::install::{Node, installed, root, tests};
-
-/// What a command said, if it succeeded.
-fn succeeds(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } = command.output().expect("the program is there");
-    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(status.success(), "{status}\n{stdout}\n{stderr}");
-    stdout.into_owned()
-}
+use crate::install::{Node, installed, root};
 
 /// Runs the addon's own tests.
 fn mocha(node: Node) {
@@ -41,7 +35,7 @@ fn mocha_on(mut runtime: Command, modules: &Path, name: &str) -> String {
     files.retain(|file| file.to_string_lossy().ends_with(".test.js"));
     files.sort();
     runtime
-        .arg(tests().join("mocha.js"))
+        .arg(runtimes().join("mocha.js"))
         .args(files)
         .env("CODE_SERVICE_TEST_URI", server.uri_for("%s"))
         .env("CODE_SERVICE_TEST_VECTORS", root().join("tests/vectors"));
@@ -125,7 +119,7 @@ fn without_an_addon_for_the_platform_it_says_what_it_looked_for() {
 fn memory_over(reserves: u32) -> Vec<f64> {
     let uri = Mongod::shared().uri_for(&fresh_database());
     let mut command = Node::V20.command();
-    command.arg("--expose-gc").arg(tests().join("leak.js")).args([uri, reserves.to_string()]);
+    command.arg("--expose-gc").arg(runtimes().join("leak.js")).args([uri, reserves.to_string()]);
     let said: serde_json::Value = serde_json::from_str(&succeeds(&mut command)).expect("JSON");
     println!("{said}");
     assert_eq!(said["reserved"], reserves);

@@ -5,10 +5,12 @@ use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use code_service_tests::addon::runtimes;
+use code_service_tests::programs::{npm_ci, succeeds};
 use code_service_tests::{Mongod, binary, fresh_database};
 
-use crate::install::{Node, installed, root, tests};
-use crate::{example_of, mocha_on, succeeds, tempfile};
+use crate::install::{Node, installed, root};
+use crate::{example_of, mocha_on, tempfile};
 
 /// Where `make node` puts them.
 fn made() -> PathBuf {
@@ -141,7 +143,8 @@ fn the_example_runs_as_its_page_says() {
         succeeds(Command::new("cp").arg("-r").arg(root().join(part)).arg(&to));
     }
     let example = folder.join("examples/node");
-    succeeds(Command::new("npm").args(["ci", "--silent", "--no-audit", "--no-fund"]).current_dir(&example));
+    let _ = std::fs::remove_dir_all(example.join("node_modules"));
+    npm_ci(&example);
     let mut command = Node::V12.bare();
     command.args(["src/server.js", "create-indexes"]).current_dir(&example);
     command.env("TITAN_MONGO__URI", Mongod::shared().uri_for(&fresh_database()));
@@ -182,7 +185,7 @@ fn every_platform_of_the_manifest_is_one_that_the_loader_asks_for() {
         as('win32', 'x64', here);
         console.log(asked.join());"
     );
-    let said = succeeds(Node::V12.command().args(["--eval", &script]).current_dir(tests()));
+    let said = succeeds(Node::V12.command().args(["--eval", &script]).current_dir(runtimes()));
     let asked: Vec<&str> = said.trim().split(',').collect();
     assert_eq!(asked.len(), 5);
     for name in asked {

@@ -2,10 +2,11 @@
 
 use std::process::Command;
 
+use code_service_tests::addon::runtimes;
+use code_service_tests::programs::succeeds;
 use code_service_tests::{Mongod, fresh_database};
 
-use crate::install::{Node, installed, root, tests};
-use crate::succeeds;
+use crate::install::{Node, installed, root};
 
 /// Compiles this text as a user of the package would, and returns what the compiler says.
 fn compiler_says(text: &str, name: &str) -> String {
@@ -13,10 +14,10 @@ fn compiler_says(text: &str, name: &str) -> String {
     let file = folder.join(name);
     std::fs::write(&file, text).expect("can be written");
     let output = Command::new("node")
-        .arg(tests().join("node_modules/typescript/bin/tsc"))
+        .arg(runtimes().join("node_modules/typescript/bin/tsc"))
         .args(["--strict", "--noEmit", "--target", "es2020", "--module", "node16", "--types", "node"])
         .arg("--typeRoots")
-        .arg(tests().join("node_modules/@types"))
+        .arg(runtimes().join("node_modules/@types"))
         .arg(&file)
         .output()
         .expect("the compiler is there");
@@ -47,7 +48,7 @@ fn they_say_what_there_is() {
     let said = succeeds(
         Node::V20
             .command()
-            .arg(tests().join("fresh.js"))
+            .arg(runtimes().join("fresh.js"))
             .arg(installed())
             .arg(Mongod::shared().uri_for(&fresh_database()))
             .arg(root().join("tests/vectors/errors.json")),

@@ -1,7 +1,6 @@
 //! The C library, and programs that are linked with it.
 
 use std::path::{Path, PathBuf};
-use std::process::{Command, Output};
 
 use crate::built;
 
@@ -19,15 +18,4 @@ pub fn archive() -> PathBuf {
 /// Where the headers are.
 pub fn headers() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../include")
-}
-
-/// What a command said.
-///
-/// # Panics
-/// If it does not succeed; the message holds what it said.
-pub fn succeeds(command: &mut Command) -> String {
-    let Output { status, stdout, stderr } = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
-    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert!(status.success(), "{command:?}: {status}\n{stdout}\n{stderr}");
-    stdout.into_owned()
 }

@@ -43,6 +43,7 @@
 //! | [`host`] | the HTTP host as a child process |
 //! | [`keys`] | RSA key pairs and tokens |
 //! | [`old_service`] | the deployed service's algorithms, as a neighbour and as the one to beat |
+//! | [`programs`] | programs that tests call |
 //! | [`proxy`] | breaking the network between clients and one member, command by command |
 //! | [`replica_set`] | three members: elections, dead and paused servers |
 //! | [`sample`] | random codes, and CSV files of them |
@@ -62,6 +63,7 @@ pub mod load;
 pub mod mongod;
 pub mod old_service;
 mod proc;
+pub mod programs;
 pub mod proxy;
 pub mod replica_set;
 pub mod sample;

@@ -3,7 +3,9 @@
 use axum::extract::State;
 use code_service::Status;
 use serde::Serialize;
-use utoipa::ToSchema;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 use super::App;
 use super::request::{Campaign, Query};
@@ -23,18 +25,18 @@ pub(super) struct Counted {
     assigned: Option<u64>,
 }
 
-/// What a code can be.
-#[derive(ToSchema)]
-#[schema(rename_all = "lowercase")]
-#[expect(dead_code, reason = "only its schema is used")]
-pub(super) enum StatusName {
-    Available,
-    Reserved,
-    Assigned,
-    /// As if it were not there.
-    #[schema(rename = "")]
-    Any,
+/// What a code can be, as a parameter: one that is empty is as if it were not there.
+pub(super) struct StatusName;
+
+impl PartialSchema for StatusName {
+    fn schema() -> RefOr<Schema> {
+        let names = [Status::Available, Status::Reserved, Status::Assigned].map(Status::as_str);
+        let names = names.into_iter().chain([""]);
+        ObjectBuilder::new().schema_type(Type::String).enum_values(Some(names)).into()
+    }
 }
+
+impl ToSchema for StatusName {}
 
 /// Counts the codes of a type by status
 #[utoipa::path(
@@ -45,7 +47,7 @@ pub(super) enum StatusName {
     params(
         schema::OfCampaign,
         ("type" = schema::CodeType, Query, description = "The type of the codes"),
-        ("status" = Option<StatusName>, Query, description = "Only this one")
+        ("status" = Option<StatusName>, Query, description = "Only this one; empty: all")
     ),
     responses((status = 200, description = "The counts", body = Envelope<Counted>), Refused),
     security(("token" = []))
