@@ -144,7 +144,7 @@ pub(super) struct Copy {
 }
 
 impl Copy {
-    /// The one of this process, ready to plan; None where there is no Terraform.
+    /// The one of this process, ready to plan; None where there is no Terraform or no provider.
     pub(super) fn shared() -> Option<&'static Copy> {
         static SHARED: OnceLock<Option<Copy>> = OnceLock::new();
         let copy = SHARED.get_or_init(|| {
@@ -171,11 +171,14 @@ impl Copy {
             }
             std::fs::write(folder.join("offline_override.tf"), OFFLINE).expect("ours");
             let copy = Copy { folder, mirror: mirror.is_some() };
-            copy.succeed(&["init", "-input=false", "-no-color"]);
-            Some(copy)
+            let (ready, said) = copy.run(&["init", "-input=false", "-no-color"]);
+            // Terraform is there, and neither a mirror nor its registry.
+            let alone = said.contains("Failed to query available provider packages");
+            assert!(ready || alone, "{said}");
+            ready.then_some(copy)
         });
         if copy.is_none() {
-            println!("skipped: terraform is not installed");
+            println!("skipped: there is no terraform, or no provider for it");
         }
         copy.as_ref()
     }
