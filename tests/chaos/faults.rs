@@ -17,6 +17,7 @@ pub(crate) enum Fault {
     StepDown,
     KillPrimary,
     PausePrimary,
+    PauseSecondary,
     LoseSecondary,
     LoseMajority,
     CutRequests,
@@ -33,10 +34,11 @@ pub(crate) enum Fault {
 use Fault::*;
 
 /// All of them: as the command line and the table of a run have them, and what they do to whom.
-const FAULTS: [(Fault, &str, &str); 14] = [
+const FAULTS: [(Fault, &str, &str); 15] = [
     (StepDown, "step-down", "the primary steps down"),
     (KillPrimary, "kill-primary", "the primary is killed, and comes back"),
     (PausePrimary, "pause-primary", "the primary stands still until another is elected, and goes on"),
+    (PauseSecondary, "pause-secondary", "a secondary stands still, and goes on with what it knew then"),
     (LoseSecondary, "lose-secondary", "a secondary is killed, and comes back"),
     (LoseMajority, "lose-majority", "both secondaries are killed, and come back"),
     (CutRequests, "cut-requests", "commands are cut off before the server has them"),
@@ -109,6 +111,11 @@ impl Fault {
                 set.wait_for_primary(Duration::from_secs(60));
                 pause(rng, 0..2_000);
                 set.resume(primary);
+            }
+            PauseSecondary => {
+                set.pause(secondary);
+                pause(rng, 200..2_000);
+                set.resume(secondary);
             }
             LoseSecondary => {
                 set.kill(secondary);

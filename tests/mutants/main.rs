@@ -49,7 +49,7 @@ fn a_claim_without_its_guard_is_caught() {
 
 #[test]
 fn a_read_back_from_a_secondary_is_caught() {
-    assert_caught("StaleReadBack", "");
+    assert_caught("StaleReadBack", "pause-secondary");
 }
 
 #[test]
