@@ -13,13 +13,10 @@ use std::sync::LazyLock;
 use code_service::{CampaignId, CodeService, CodeType, Options, Rows};
 use code_service_tests::c_library::{self, SYSTEM};
 use code_service_tests::programs::succeeds;
+use code_service_tests::repository::root;
 use code_service_tests::{Mongod, binary, fresh_database};
 
 const STRICT: [&str; 4] = ["-Wall", "-Wextra", "-Wpedantic", "-Werror"];
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace")
-}
 
 /// The static library.
 fn library() -> &'static Path {

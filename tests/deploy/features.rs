@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use code_service_tests::host::Builder;
 use code_service_tests::programs::{npm_ci, succeeds};
+use code_service_tests::repository::root;
 use code_service_tests::{Host, Keys, Mongod, addon, binary, free_port, fresh_database, keys};
 use serde_json::json;
 
@@ -96,10 +97,6 @@ impl Run {
         let summary = self.said.lines().find(|line| line.contains(" scenarios ("));
         println!("{what}: {}", summary.expect("cucumber says how many there were"));
     }
-}
-
-fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace")
 }
 
 /// The folder of the features, with what they need.

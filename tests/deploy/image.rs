@@ -6,11 +6,12 @@
 mod dockerfile;
 
 use std::os::unix::fs::{PermissionsExt, chown};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Command;
 use std::time::Duration;
 
 use code_service_tests::binary::target_folder;
+use code_service_tests::repository::{files, read, root};
 use code_service_tests::supervised::{Supervised, wait_until};
 use code_service_tests::{Host, Keys, database, free_port, fresh_database};
 
@@ -19,27 +20,9 @@ use dockerfile::{Stage, ignored, stages};
 /// Of all files of the service's image together.
 const LIMIT: u64 = 25 << 20;
 
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace").to_owned()
-}
-
-fn read(name: &str) -> String {
-    std::fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
-}
-
 fn stage(name: &str) -> Stage {
     let all = stages(&read("examples/host/deploy/Dockerfile"));
     all.into_iter().find(|stage| stage.name == name).unwrap_or_else(|| panic!("no stage {name}"))
-}
-
-/// The files that git knows or would add.
-fn files() -> Vec<String> {
-    let listing = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-        .current_dir(root())
-        .output()
-        .expect("git is there");
-    String::from_utf8_lossy(&listing.stdout).lines().map(str::to_owned).collect()
 }
 
 #[test]

@@ -12,7 +12,8 @@ use std::sync::OnceLock;
 use code_service_tests::fresh_database;
 use serde_json::{Value, json};
 
-const ENVIRONMENTS: [&str; 4] = ["dev", "qa", "preprod", "prod"];
+use crate::chart::helm::ENVIRONMENTS;
+
 /// Below this folder a mirror of providers may be, for machines that reach no registry of theirs.
 const ADDED: &str = "/opt";
 /// The configuration without a state elsewhere and without an account.

@@ -1,18 +1,10 @@
 //! What README, ARCHITECTURE and CONTRIBUTING say is true of this tree.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 use std::process::Command;
 
+use code_service_tests::repository::{files, read, root};
 use code_service_tests::{Host, Keys, database};
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace").to_owned()
-}
-
-fn read(name: &str) -> String {
-    std::fs::read_to_string(root().join(name)).unwrap_or_else(|e| panic!("{name}: {e}"))
-}
 
 /// The contents of the fenced blocks with this tag.
 fn blocks(text: &str, tag: &str) -> Vec<String> {
@@ -80,17 +72,6 @@ fn every_subcommand_is_in_readme() {
     for name in names.into_iter().filter(|name| *name != "help") {
         assert!(readme.contains(&format!("| `{name}")), "README has no row for `{name}`");
     }
-}
-
-/// The files that git knows or would add.
-fn files() -> Vec<String> {
-    let listing = Command::new("git")
-        .args(["ls-files", "--cached", "--others", "--exclude-standard"])
-        .current_dir(root())
-        .output()
-        .expect("git is there");
-    let listing = String::from_utf8_lossy(&listing.stdout).into_owned();
-    listing.lines().map(str::to_owned).filter(|file| root().join(file).exists()).collect()
 }
 
 /// The paths of the map, each from the root of the tree.

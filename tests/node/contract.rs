@@ -3,9 +3,10 @@
 use std::process::Command;
 
 use code_service_tests::programs::succeeds;
+use code_service_tests::repository::root;
 use code_service_tests::{addon, built};
 
-use crate::install::{installed, root};
+use crate::install::installed;
 
 /// Parts of the host's tests that are about what callers and dashboards see. The others are about its own logs, clock,
 /// configuration, and command line.

@@ -36,11 +36,6 @@ impl Node {
     }
 }
 
-/// The repository.
-pub(crate) fn root() -> &'static Path {
-    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("the crate is in the workspace")
-}
-
 /// The folder of the package, beside that of this platform's addon.
 pub(crate) fn installed() -> &'static Path {
     static INSTALLED: LazyLock<PathBuf> = LazyLock::new(|| {

@@ -10,9 +10,10 @@ use std::process::Command;
 
 use code_service_tests::addon::runtimes;
 use code_service_tests::programs::succeeds;
+use code_service_tests::repository::root;
 use code_service_tests::{Mongod, fresh_database};
 
-use crate::install::{Node, installed, root};
+use crate::install::{Node, installed};
 
 /// Runs the addon's own tests.
 fn mocha(node: Node) {

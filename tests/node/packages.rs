@@ -7,9 +7,10 @@ use std::process::Command;
 
 use code_service_tests::addon::runtimes;
 use code_service_tests::programs::{npm_ci, succeeds};
+use code_service_tests::repository::root;
 use code_service_tests::{Mongod, binary, fresh_database};
 
-use crate::install::{Node, installed, root};
+use crate::install::{Node, installed};
 use crate::{example_of, mocha_on, tempfile};
 
 /// Where `make node` puts them.

@@ -4,9 +4,10 @@ use std::process::Command;
 
 use code_service_tests::addon::runtimes;
 use code_service_tests::programs::succeeds;
+use code_service_tests::repository::root;
 use code_service_tests::{Mongod, fresh_database};
 
-use crate::install::{Node, installed, root};
+use crate::install::{Node, installed};
 
 /// Compiles this text as a user of the package would, and returns what the compiler says.
 fn compiler_says(text: &str, name: &str) -> String {

@@ -45,6 +45,7 @@
 //! | [`old_service`] | the deployed service's algorithms, as a neighbour and as the one to beat |
 //! | [`programs`] | programs that tests call |
 //! | [`proxy`] | breaking the network between clients and one member, command by command |
+//! | [`repository`] | the repository that the tests are part of |
 //! | [`replica_set`] | three members: elections, dead and paused servers |
 //! | [`sample`] | random codes, and CSV files of them |
 //! | [`supervised`] | child processes that end with the test process |
@@ -66,6 +67,7 @@ mod proc;
 pub mod programs;
 pub mod proxy;
 pub mod replica_set;
+pub mod repository;
 pub mod sample;
 mod server;
 pub mod supervised;

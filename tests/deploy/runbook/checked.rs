@@ -1,17 +1,13 @@
 //! Commands that are not run: whether what they name is there.
 
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
 
 use code_service_tests::fresh_database;
+use code_service_tests::repository::root;
 use serde_json::{Value, json};
 
 use crate::chart::helm::{ENVIRONMENTS, Release, chart};
 use crate::terraform::Copy;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("..")
-}
 
 /// What follows a flag, behind a space or an equals sign, each time that it is there.
 fn all<'a>(words: &'a [String], flag: &str) -> Vec<&'a str> {
