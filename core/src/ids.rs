@@ -37,6 +37,8 @@ pub enum InvalidText {
     Control,
     /// Its bytes are not UTF-8.
     NotUtf8,
+    /// A line of NDJSON holds none.
+    NotJson,
 }
 
 impl fmt::Display for InvalidText {
@@ -46,6 +48,7 @@ impl fmt::Display for InvalidText {
             InvalidText::TooLong => "is too long: at most 256 bytes (a type: 64)",
             InvalidText::Control => "holds a control character",
             InvalidText::NotUtf8 => "is not UTF-8",
+            InvalidText::NotJson => "is neither a JSON text nor the text `code` of a JSON object",
         })
     }
 }

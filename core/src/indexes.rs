@@ -1,4 +1,4 @@
-//! The indexes: exactly those of the deployed service on the codes, two on the ledger.
+//! The indexes: exactly those of the deployed service on the codes, two on the ledger, and those of the imports.
 
 use std::fmt;
 use std::time::Duration;
@@ -67,19 +67,26 @@ struct Wanted<'a> {
     expire_after: Option<Duration>,
 }
 
-fn wanted(store: &Store) -> [Wanted<'_>; 5] {
+fn wanted(store: &Store) -> [Wanted<'_>; 9] {
     let on_codes = |keys, sparse| Wanted { collection: &store.codes, keys, sparse, expire_after: None };
+    let on_imports = |keys| Wanted { collection: &store.imports, keys, sparse: false, expire_after: None };
+    // Documents that are thrown away at the date that they hold.
+    let purged = |collection| Wanted {
+        collection,
+        keys: doc! { "purge": 1 },
+        sparse: false,
+        expire_after: Some(Duration::ZERO),
+    };
     [
         on_codes(by_code(), false),
         on_codes(by_status(), false),
         on_codes(by_reserve_id(), true),
-        Wanted {
-            collection: &store.ledger,
-            keys: doc! { "purge": 1 },
-            sparse: false,
-            expire_after: Some(Duration::ZERO),
-        },
+        purged(&store.ledger),
         Wanted { collection: &store.ledger, keys: by_sweep(), sparse: true, expire_after: None },
+        on_imports(doc! { "campaign_id": 1, "created": -1 }),
+        on_imports(doc! { "state": 1, "created": 1 }),
+        purged(&store.imports),
+        purged(&store.batches),
     ]
 }
 

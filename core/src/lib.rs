@@ -66,6 +66,7 @@ mod claim;
 mod document;
 mod error;
 mod ids;
+mod import;
 mod indexes;
 mod joined;
 mod ledger;
@@ -85,6 +86,7 @@ mod task;
 
 pub use error::{Error, ErrorKind, Result};
 pub use ids::{CampaignId, Code, CodeType, InvalidText, MAX_ID_BYTES, MAX_TYPE_BYTES, ReserveId};
+pub use import::{Import, ImportJob, ImportUndo, JobState, RunningImport, SourceFile, Unreadable};
 pub use indexes::IndexProblem;
 pub use lookup::{Counts, Export, ReservationState};
 pub use observer::{Event, Observer};

@@ -16,7 +16,7 @@ use crate::document;
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, InvalidText};
 use crate::rows::Rows;
-use crate::store::{Store, database_error};
+use crate::store::{Store, database_error, is_duplicate};
 use crate::task::{LONG, Within};
 
 /// The rows of one command, about: a piece of a file more.
@@ -135,23 +135,23 @@ async fn save_batch(
     codes: Vec<Code>,
     known: bool,
 ) -> Result<(u64, u64)> {
-    let batch = Batch { store, campaign, code_type };
+    let place = Place { store, campaign, code_type };
     let given = codes.len() as u64;
-    let new = if known { batch.update_first(codes).await? } else { codes };
-    let existing = batch.insert(&new).await?;
-    batch.update(&existing).await?;
+    let new = if known { place.update_first(codes).await? } else { codes };
+    let existing = place.insert(&new).await?;
+    place.update(&existing).await?;
     let inserted = (new.len() - existing.len()) as u64;
     Ok((inserted, given - inserted))
 }
 
 /// Where the codes of a batch belong.
-struct Batch {
-    store: Store,
-    campaign: CampaignId,
-    code_type: CodeType,
+pub(crate) struct Place {
+    pub(crate) store: Store,
+    pub(crate) campaign: CampaignId,
+    pub(crate) code_type: CodeType,
 }
 
-impl Batch {
+impl Place {
     /// Inserts the codes that are new and returns the others. One that comes twice is another the second time.
     async fn insert(&self, codes: &[Code]) -> Result<Vec<Code>> {
         if codes.is_empty() {
@@ -162,11 +162,9 @@ impl Batch {
         let collection = self.store.codes.clone_with_type::<RawDocumentBuf>();
         let inserted = collection.insert_many(codes.iter().map(new)).ordered(false).within(LONG).await;
         let Err(error) = inserted else { return Ok(Vec::new()) };
-        if let DriverErrorKind::InsertMany(failed) = error.kind.as_ref()
-            && failed.write_concern_error.is_none()
+        if is_duplicate(&error)
+            && let DriverErrorKind::InsertMany(failed) = error.kind.as_ref()
             && let Some(errors) = &failed.write_errors
-            // 11000: the key is there already.
-            && errors.iter().all(|e| e.code == 11_000)
         {
             return Ok(errors.iter().map(|e| codes[e.index].clone()).collect());
         }
@@ -174,7 +172,7 @@ impl Batch {
     }
 
     /// Updates the codes that exist, and returns how many those are.
-    async fn update(&self, codes: &[Code]) -> Result<u64> {
+    pub(crate) async fn update(&self, codes: &[Code]) -> Result<u64> {
         if codes.is_empty() {
             return Ok(0);
         }

@@ -8,6 +8,7 @@ use crate::attempt::Means;
 use crate::claim::{Claims, Pool};
 use crate::error::Result;
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
+use crate::import::{Import, ImportJob, RunningImport};
 use crate::indexes::IndexProblem;
 use crate::ledger::Ledger;
 use crate::lookup::{Counts, Export, ReservationState};
@@ -15,13 +16,13 @@ use crate::observer::Event;
 use crate::options::Options;
 use crate::reserve::{Reservation, Reserve};
 use crate::rows::Rows;
-use crate::save::SaveReport;
+use crate::save::{Rejection, SaveReport};
 use crate::settle::SettleReport;
 use crate::status::StoredCode;
 use crate::store::Store;
 use crate::sweep::sweep_now_and_then;
 use crate::task::SHORT;
-use crate::{indexes, lookup, reserve, save, settle};
+use crate::{import, indexes, lookup, reserve, save, settle};
 
 /// The service on one collection of codes. Cheap to clone; every clone shares the connections.
 #[derive(Debug, Clone)]
@@ -285,7 +286,80 @@ impl CodeService {
         lookup::export(self.store.clone(), campaign.clone(), export)
     }
 
-    /// Creates the indexes that are missing: three on the codes, two on the ledger.
+    /// Puts an import into the queue: a file of codes that some process will save, see [`next_import`](Self::next_import).
+    ///
+    /// The job outlives this process. It and its batches are kept for 90 days.
+    ///
+    /// # Errors
+    /// `invalid_argument` with the field `file`; `unavailable` if the database does not answer: the import may have
+    /// been queued.
+    pub async fn begin_import(&self, import: Import) -> Result<ImportJob> {
+        let store = self.store.clone();
+        self.to_the_end(async move { import::begin(&store, import).await }).await
+    }
+
+    /// Looks an import up; None if the campaign has none of this id.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer.
+    pub async fn import(&self, campaign: &CampaignId, id: &str) -> Result<Option<ImportJob>> {
+        let (store, campaign, id) = (self.store.clone(), campaign.clone(), id.to_owned());
+        self.to_the_end(async move { import::find(&store, &campaign, &id).await }).await
+    }
+
+    /// The imports of a campaign, the newest first, at most 1,000.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer.
+    pub async fn imports(&self, campaign: &CampaignId) -> Result<Vec<ImportJob>> {
+        let (store, campaign) = (self.store.clone(), campaign.clone());
+        self.to_the_end(async move { import::list(&store, &campaign).await }).await
+    }
+
+    /// Asks for the end of an import, and returns it as it stands: one that waits is cancelled at once, one that runs
+    /// within seconds, one that has ended stays as it is. What is saved stays saved.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer.
+    pub async fn cancel_import(&self, campaign: &CampaignId, id: &str) -> Result<Option<ImportJob>> {
+        let (store, campaign, id) = (self.store.clone(), campaign.clone(), id.to_owned());
+        self.to_the_end(async move { import::cancel(&store, &campaign, &id).await }).await
+    }
+
+    /// Asks that the codes which an import has inserted are removed again, and returns it as it stands: whoever runs
+    /// imports does it, and needs the same file for it.
+    ///
+    /// Nothing is removed if one of them is reserved or assigned, or was and was not released; those that are reserved
+    /// while the others are being removed stay. What the import has updated keeps its new type and date.
+    ///
+    /// # Errors
+    /// `invalid_argument` with the field `state` for an import that has not ended, and for a dry run; `unavailable` if
+    /// the database does not answer.
+    pub async fn undo_import(&self, campaign: &CampaignId, id: &str) -> Result<Option<ImportJob>> {
+        let (store, campaign, id) = (self.store.clone(), campaign.clone(), id.to_owned());
+        self.to_the_end(async move { import::undo(&store, &campaign, &id).await }).await
+    }
+
+    /// Streams all rows that an import has rejected so far, in the order of the file.
+    ///
+    /// # Errors
+    /// The stream ends with `unavailable` if the database does not answer.
+    pub fn rejected_rows(&self, id: &str) -> impl Stream<Item = Result<Rejection>> + Send + 'static + use<> {
+        import::rejected(&self.store, id)
+    }
+
+    /// Takes the oldest import that nobody runs, for this process to run; None if there is none.
+    ///
+    /// Ask every few seconds. An import whose process has died can be had twenty seconds later.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer.
+    pub async fn next_import(&self) -> Result<Option<RunningImport>> {
+        let store = self.store.clone();
+        self.to_the_end(async move { import::next(&store).await }).await
+    }
+
+    /// Creates the indexes that are missing: three on the codes, two on the ledger, four for imports.
     ///
     /// On a collection with millions of codes this takes minutes; run it before a deployment, not at the
     /// start of every process. An index that is there is left alone.

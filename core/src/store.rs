@@ -25,6 +25,10 @@ pub(crate) struct Store {
     pub(crate) codes_to_read: Collection<Document>,
     /// The ledger of reserveIds that callers bring themselves.
     pub(crate) ledger: Collection<Document>,
+    /// Imports that were asked for.
+    pub(crate) imports: Collection<Document>,
+    /// What their batches have done.
+    pub(crate) batches: Collection<Document>,
     /// How long a reservation holds its codes.
     pub(crate) ttl: Duration,
     /// For how long a call waits while the database does not answer.
@@ -49,11 +53,16 @@ impl Store {
             .selection_criteria(primary())
             .read_concern(ReadConcern::majority())
             .build();
+        let beside = |name: &str| {
+            let name = format!("{}.{name}", options.collection);
+            database.collection_with_options(&name, on_primary.clone())
+        };
         let store = Store {
             codes: database.collection_with_options(&options.collection, on_primary.clone()),
             codes_to_read: database.collection(&options.collection),
-            ledger: database
-                .collection_with_options(&format!("{}.reservations", options.collection), on_primary),
+            ledger: beside("reservations"),
+            imports: beside("imports"),
+            batches: beside("imports.batches"),
             ttl: options.reservation_ttl,
             patience: options.patience,
             tasks: Tasks::default(),
@@ -306,8 +315,29 @@ const PASSING: [i32; 22] = [
     13435, 13436,
 ];
 
+/// Whether a document is there already that was to be inserted, and nothing else is wrong.
+pub(crate) fn is_duplicate(error: &DriverError) -> bool {
+    const DUPLICATE_KEY: i32 = 11_000;
+    match error.kind.as_ref() {
+        DriverErrorKind::Write(WriteFailure::WriteError(e)) => e.code == DUPLICATE_KEY,
+        DriverErrorKind::InsertMany(failed) => {
+            let errors = failed.write_errors.as_deref().unwrap_or_default();
+            failed.write_concern_error.is_none()
+                && !errors.is_empty()
+                && errors.iter().all(|e| e.code == DUPLICATE_KEY)
+        }
+        _ => false,
+    }
+}
+
+/// Whether a collection is there already that was to be made.
+pub(crate) fn exists_already(error: &DriverError) -> bool {
+    const NAMESPACE_EXISTS: i32 = 48;
+    matches!(error.kind.as_ref(), DriverErrorKind::Command(command) if command.code == NAMESPACE_EXISTS)
+}
+
 /// Whether the error is of the connection or the replica set's state, and not of what was asked.
-fn passing(error: &DriverError) -> bool {
+pub(crate) fn passing(error: &DriverError) -> bool {
     if error.contains_label("RetryableWriteError") || error.contains_label("TransientTransactionError") {
         return true;
     }

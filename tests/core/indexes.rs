@@ -81,7 +81,7 @@ async fn no_operation_adds_an_index_or_a_collection() {
     assert_eq!(names_of(&indexes(&ground.codes).await).len(), 4);
     let mut collections = ground.test.db.list_collection_names().await.expect("lists");
     collections.sort();
-    assert_eq!(collections, ["codes", "codes.reservations"]);
+    assert_eq!(collections, ["codes", "codes.imports", "codes.imports.batches", "codes.reservations"]);
 }
 
 #[tokio::test]
@@ -103,23 +103,30 @@ async fn creating_the_indexes_again_changes_nothing() {
 async fn the_indexes_of_the_old_service_are_accepted() {
     let (service, test) = bare().await;
     OldService::new(&test.db).create_indexes().await.expect("creates");
-    let of_the_ledger = [BY_PURGE, BY_SWEEP].map(|name| problem("codes.reservations", name, false));
-    assert_eq!(verify(&service).await, of_the_ledger);
-    service.ensure_indexes().await.expect("only those of the ledger are missing");
+    assert_eq!(verify(&service).await, missing_beside_the_codes());
+    service.ensure_indexes().await.expect("only those of our own collections are missing");
     assert_eq!(verify(&service).await, []);
 }
 
 #[tokio::test]
 async fn before_they_are_created_all_indexes_are_missing() {
     let (service, _test) = bare().await;
-    let missing = [
-        problem("codes", BY_CODE, false),
-        problem("codes", BY_STATUS, false),
-        problem("codes", BY_RESERVE_ID, false),
-        problem("codes.reservations", BY_PURGE, false),
-        problem("codes.reservations", BY_SWEEP, false),
-    ];
+    let mut missing = [BY_CODE, BY_STATUS, BY_RESERVE_ID].map(|name| problem("codes", name, false)).to_vec();
+    missing.extend(missing_beside_the_codes());
     assert_eq!(verify(&service).await, missing);
+}
+
+/// Those that the deployed service knows nothing of.
+fn missing_beside_the_codes() -> [IndexProblem; 6] {
+    [
+        ("codes.reservations", BY_PURGE),
+        ("codes.reservations", BY_SWEEP),
+        ("codes.imports", "campaign_id_1_created_-1"),
+        ("codes.imports", "state_1_created_1"),
+        ("codes.imports", BY_PURGE),
+        ("codes.imports.batches", BY_PURGE),
+    ]
+    .map(|(collection, name)| problem(collection, name, false))
 }
 
 #[tokio::test]
@@ -208,5 +215,5 @@ async fn another_collection_has_its_own_indexes_and_ledger() {
     assert_eq!(verify(&service).await, []);
     let mut collections = test.db.list_collection_names().await.expect("lists");
     collections.sort();
-    assert_eq!(collections, ["others", "others.reservations"]);
+    assert_eq!(collections, ["others", "others.imports", "others.imports.batches", "others.reservations"]);
 }

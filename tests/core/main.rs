@@ -8,6 +8,7 @@ mod expiry;
 mod faults;
 mod held_up;
 mod idempotent;
+mod imports;
 mod indexes;
 mod look;
 mod old_service;

@@ -17,6 +17,7 @@ mod dev;
 mod disconnect;
 mod envelope;
 mod errors;
+mod imports;
 mod input;
 mod json;
 mod limits;

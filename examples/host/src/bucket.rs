@@ -6,12 +6,13 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use axum::http::HeaderValue;
 use bytes::Bytes;
-use futures_util::{Stream, TryStreamExt};
+use futures_util::stream::BoxStream;
+use futures_util::{StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{ClientOptions, Error, ObjectStore, ObjectStoreExt};
+use object_store::{Attribute, ClientOptions, Error, GetOptions, ObjectStore};
 
 use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -45,35 +46,90 @@ impl ScoringBucket {
         Ok(ScoringBucket { store })
     }
 
-    /// The bytes of an object.
-    pub(crate) async fn read(
-        &self,
-        key: &str,
-    ) -> Result<impl Stream<Item = io::Result<Bytes>> + Send + use<>, ApiError> {
-        let Some(store) = &self.store else {
-            return Err(ApiError::unavailable(
-                "no bucket is configured: upload with PUT, or set titan.aws.clients",
-            ));
-        };
-        let path = Path::parse(key).map_err(|_| file_not_found())?;
+    /// Whether there is one.
+    pub(crate) fn is_there(&self) -> bool {
+        self.store.is_some()
+    }
+
+    /// Opens a file at its beginning. With a version: only if it is still that. A connection that breaks off is made
+    /// again, and goes on behind what has come, for minutes.
+    pub(crate) async fn read(&self, key: &str, version: Option<String>) -> Result<Opened, NotOpened> {
+        let store = self.store.as_ref().ok_or(NotOpened::NoBucket)?;
+        let path = Path::parse(key).map_err(|_| NotOpened::Missing)?;
         let correlation = correlation::current();
         let span = tracing::info_span!("bucket read", otel.kind = "client", correlation);
-        let object = store.get(&path).instrument(span.clone()).await.map_err(|error| match &error {
-            Error::NotFound { .. } => file_not_found(),
+        let options = GetOptions { if_match: version, ..GetOptions::default() };
+        let object = store.get_opts(&path, options).instrument(span.clone()).await;
+        let object = object.map_err(|error| match &error {
+            Error::NotFound { .. } => NotOpened::Missing,
+            Error::Precondition { .. } => NotOpened::Changed,
             // What S3 says of a missing file to whoever may not list the bucket.
             Error::PermissionDenied { .. } => {
                 tracing::warn!("the bucket refuses a file: it is not there, or may not be read");
-                file_not_found()
+                NotOpened::Missing
             }
             _ => {
                 tracing::warn!(cause = cause(&error), "reading the bucket failed");
-                ApiError::unavailable("the bucket cannot be read now")
+                NotOpened::Away
             }
         })?;
-        Ok(object.into_stream().map_err(move |error| {
-            // The span ends with the file.
-            span.in_scope(|| io::Error::other(cause(&error)))
-        }))
+        let encoding = object.attributes.get(&Attribute::ContentEncoding);
+        Ok(Opened {
+            version: object.meta.e_tag.clone(),
+            size: object.meta.size,
+            gzip: encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip")),
+            bytes: object
+                .into_stream()
+                .map_err(move |error| {
+                    // The span ends with the file.
+                    span.in_scope(|| io::Error::other(cause(&error)))
+                })
+                .boxed(),
+        })
+    }
+}
+
+/// A file that was opened.
+pub(crate) struct Opened {
+    /// What tells this content from any other, unless the store has nothing of the kind.
+    pub(crate) version: Option<String>,
+    /// Its bytes, as they are stored.
+    pub(crate) size: u64,
+    /// Whether it was stored as compressed, whatever its name is.
+    pub(crate) gzip: bool,
+    pub(crate) bytes: BoxStream<'static, io::Result<Bytes>>,
+}
+
+/// Why a file cannot be read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NotOpened {
+    NoBucket,
+    /// It is not there, or may not be read.
+    Missing,
+    /// It is another now.
+    Changed,
+    /// The bucket does not answer.
+    Away,
+}
+
+impl NotOpened {
+    /// For whoever wanted the file.
+    pub(crate) fn as_str(self) -> &'static str {
+        match self {
+            NotOpened::NoBucket => "no bucket is configured: upload with PUT, or set titan.aws.clients",
+            NotOpened::Missing => "the bucket has no file of this key",
+            NotOpened::Changed => "the file has changed since the import began",
+            NotOpened::Away => "the bucket cannot be read now",
+        }
+    }
+}
+
+impl From<NotOpened> for ApiError {
+    fn from(error: NotOpened) -> Self {
+        match error {
+            NotOpened::Missing | NotOpened::Changed => ApiError::not_found("fileNotFound", error.as_str()),
+            NotOpened::NoBucket | NotOpened::Away => ApiError::unavailable(error.as_str()),
+        }
     }
 }
 
@@ -93,10 +149,6 @@ fn cause(error: &Error) -> String {
         _ => "it answers with an error",
     };
     kind.to_owned()
-}
-
-fn file_not_found() -> ApiError {
-    ApiError::not_found("fileNotFound", "the bucket has no file of this key")
 }
 
 /// Makes the store's HTTP clients like all others.

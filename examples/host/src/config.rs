@@ -36,6 +36,7 @@ pub(crate) struct Config {
     pub(crate) metrics: Metrics,
     pub(crate) dev_endpoints: DevEndpoints,
     pub(crate) codes: Codes,
+    pub(crate) imports: Imports,
     pub(crate) replies: Replies,
 }
 
@@ -273,6 +274,24 @@ impl Default for Codes {
             reservation_ttl: Duration::from_secs(24 * 60 * 60),
             types: vec!["tm".to_owned(), "external".to_owned()],
         }
+    }
+}
+
+/// Files of the bucket.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+pub(crate) struct Imports {
+    /// Larger files, in bytes, are imported after the reply: within the balancer's 60 s they might not be.
+    #[serde(deserialize_with = "values::parsed")]
+    pub(crate) async_bytes: u64,
+    /// Whether this host runs imports, those of others included; it needs the bucket for that.
+    #[serde(deserialize_with = "values::parsed")]
+    pub(crate) run: bool,
+}
+
+impl Default for Imports {
+    fn default() -> Self {
+        Imports { async_bytes: 32 << 20, run: true }
     }
 }
 

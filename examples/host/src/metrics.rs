@@ -211,6 +211,7 @@ pub(crate) fn known(method: &Method) -> &'static str {
         Method::GET | Method::HEAD => "GET",
         Method::POST => "POST",
         Method::PUT => "PUT",
+        Method::DELETE => "DELETE",
         _ => OTHER,
     }
 }

@@ -21,6 +21,11 @@ impl<T> Reply<T> {
         Reply { status: StatusCode::OK, data }
     }
 
+    /// 202 with this data.
+    pub(crate) fn accepted(data: T) -> Self {
+        Reply { status: StatusCode::ACCEPTED, data }
+    }
+
     /// 201 with this data.
     pub(crate) fn created(data: T) -> Self {
         Reply { status: StatusCode::CREATED, data }

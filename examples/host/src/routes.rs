@@ -6,6 +6,7 @@ mod count;
 mod dev;
 mod document;
 mod health;
+mod imports;
 mod request;
 mod reservations;
 mod reserve;
@@ -77,6 +78,10 @@ pub(crate) fn router(config: &Config) -> Router<App> {
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
         .routes(routes!(codes::from_bucket, codes::from_body))
+        .routes(routes!(imports::list))
+        .routes(routes!(imports::get, imports::cancel))
+        .routes(routes!(imports::undo))
+        .routes(routes!(imports::rejected))
         .routes(routes!(count::count))
         .routes(routes!(reserve::reserve))
         .routes(routes!(reservations::put, reservations::get))

@@ -7,6 +7,7 @@ use code_service::CodeService;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -19,7 +20,7 @@ use crate::routes::{Parts, Readiness};
 use crate::server::{self, Limits};
 use crate::traces::Traces;
 use crate::watch::Watched;
-use crate::{config, http, logs, metrics, watch};
+use crate::{config, http, imports, logs, metrics, watch};
 
 /// How long work may go on that nobody waits for when the host ends.
 const LAST_WORK: Duration = Duration::from_secs(3);
@@ -48,7 +49,7 @@ pub(crate) async fn run(
         // The line on standard error is for people; this one is for whoever reads only the log.
         tracing::error!(target: "code_service_host::serve", "not started: {message}");
     }
-    let (listener, router, service) = started?;
+    let (listener, router, service, imports) = started?;
     let limits = Limits {
         connections: config.service.max_connections,
         idle: config.service.idle_timeout,
@@ -59,8 +60,14 @@ pub(crate) async fn run(
     if !server::serve(listener, router, limits, stop).await {
         tracing::warn!(target: "code_service_host::serve", "stopped with requests still running");
     }
-    // What callers who went away have left: codes that are given back.
-    if timeout(LAST_WORK, service.close()).await.is_err() {
+    // An import is another host's now, once it knows; and what callers who went away have left: codes that are given back.
+    let last = async {
+        if let Some(imports) = imports {
+            let _ = imports.await;
+        }
+        service.close().await;
+    };
+    if timeout(LAST_WORK, last).await.is_err() {
         tracing::warn!(target: "code_service_host::serve", "stopped while the database was still asked");
     }
     traces.end().await;
@@ -73,7 +80,7 @@ async fn start(
     options: &Serve,
     outgoing: &Outgoing,
     stopping: &CancellationToken,
-) -> Result<(TcpListener, axum::Router, CodeService), String> {
+) -> Result<Started, String> {
     let verifier = Verifier::new(&config.jwt)?;
     let signer = Signer::new(&config.jwt)?;
     let bucket = ScoringBucket::open(&config.aws.clients.scoring_bucket, outgoing)?;
@@ -98,6 +105,8 @@ async fn start(
     let listener =
         TcpListener::bind(address).await.map_err(|e| format!("port {}: {e}", config.service.port))?;
     let port = listener.local_addr().map_err(|e| e.to_string())?.port();
+    let imports = (config.imports.run && bucket.is_there())
+        .then(|| tokio::spawn(imports::run(service.clone(), bucket.clone(), stopping.clone())));
     let parts = Parts {
         readiness: Readiness::new(service.clone(), stopping.clone()),
         service: service.clone(),
@@ -108,8 +117,11 @@ async fn start(
         config: config.clone(),
     };
     tracing::info!(target: "code_service_host::serve", port, environment = environment.name(), "listening");
-    Ok((listener, http::router(parts.into()), service))
+    Ok((listener, http::router(parts.into()), service, imports))
 }
+
+/// What is there once the host is, with what runs imports.
+type Started = (TcpListener, axum::Router, CodeService, Option<JoinHandle<()>>);
 
 async fn check_indexes(service: &CodeService) -> Result<(), String> {
     let problems = service.verify_indexes().await.map_err(|e| super::sentence(&e))?;

@@ -3,17 +3,20 @@
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
-use code_service::{CampaignId, Rows, SaveReport};
+use axum::response::{IntoResponse, Response};
+use code_service::{CampaignId, Import, SaveReport};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::App;
 use super::body::{self, Json, NotWhole};
+use super::imports::{self, ImportReply};
 use super::request::{Campaign, Query};
 use super::schema;
 use crate::auth::Supreme;
 use crate::error::{ApiError, BodyRefused, ErrorEnvelope, Refused};
+use crate::file::Format;
 use crate::reply::{Envelope, Reply};
 
 /// Which file of the bucket.
@@ -23,6 +26,9 @@ pub(super) struct Upload {
     /// `codes/{campaignId}/{type}/{file}`, with the campaign of the path.
     #[schema(value_type = String, required, example = "codes/summer-tour/tm/first.csv")]
     file_key: Option<Value>,
+    /// Whether to say only what would be saved; that is always answered 202.
+    #[schema(value_type = Option<bool>)]
+    dry_run: Option<Value>,
 }
 
 /// What became of the rows of a file.
@@ -74,16 +80,27 @@ impl From<SaveReport> for Saved {
 
 /// Saves the codes of a file in the bucket
 ///
-/// New codes are inserted; those that are there get the type and keep everything else.
+/// New codes are inserted; those that are there get the type and keep everything else. The file is CSV, of which the
+/// first column counts, or NDJSON if its name ends with `.ndjson` or `.jsonl`; with `.gz` behind that it is compressed.
+/// A caller who prefers not to wait is answered 202, and so is one whose file is large.
 #[utoipa::path(
     post,
     path = "/{campaignId}/codes",
     tag = "codes",
     operation_id = "saveFromBucket",
-    params(schema::OfCampaign),
+    params(
+        schema::OfCampaign,
+        ("Prefer" = Option<String>, Header, description = "`respond-async`: queue an import", example = "respond-async")
+    ),
     request_body = Upload,
     responses(
         (status = 200, description = "The file was saved", body = Envelope<Saved>),
+        (
+            status = 202,
+            description = "An import was queued",
+            body = Envelope<ImportReply>,
+            headers(("Location" = String, description = "Where it can be looked up"))
+        ),
         (status = 404, description = "The key is of another form or campaign, or the bucket has no such file", body = ErrorEnvelope),
         Refused,
         BodyRefused
@@ -94,16 +111,46 @@ pub(super) async fn from_bucket(
     _: Supreme,
     State(app): State<App>,
     Campaign(campaign): Campaign,
+    headers: HeaderMap,
     Json(upload): Json<Upload>,
-) -> Result<Reply<Saved>, ApiError> {
+) -> Result<Response, ApiError> {
     let invalid = || {
         let message = "fileKey must be codes/{campaignId}/{type}/{file}, with the campaign of the path";
         ApiError::not_found("invalidFileKey", message)
     };
     let key = upload.file_key.as_ref().and_then(Value::as_str).ok_or_else(invalid)?;
     let code_type = app.allowed_type(type_in_key(key, &campaign).ok_or_else(invalid)?)?;
-    let file = app.bucket.read(key).await?;
-    Ok(Reply::ok(app.service.save(&campaign, &code_type, Rows::csv(file)).await?.into()))
+    let dry_run = match upload.dry_run {
+        None => false,
+        Some(Value::Bool(dry_run)) => dry_run,
+        Some(_) => return Err(ApiError::invalid("dryRun", "must be true or false")),
+    };
+    // It must be there, also for an import.
+    let file = app.bucket.read(key, None).await?;
+    if dry_run || prefers_async(&headers) || file.size > app.config.imports.async_bytes {
+        let mut import = Import::new(campaign, code_type, key);
+        import.dry_run = dry_run;
+        return Ok(imports::accepted(app.service.begin_import(import).await?));
+    }
+    let mut format = Format::of(key);
+    format.gzip |= file.gzip;
+    let saved = app.service.save(&campaign, &code_type, format.rows(file.bytes)).await;
+    let report = saved.map_err(|error| damaged(&error).unwrap_or_else(|| error.into()))?;
+    Ok(Reply::ok(Saved::from(report)).into_response())
+}
+
+/// `Prefer: respond-async`, among other preferences.
+fn prefers_async(headers: &HeaderMap) -> bool {
+    let preferences = headers.get_all("prefer").iter().filter_map(|value| value.to_str().ok());
+    let mut preferences = preferences.flat_map(|value| value.split(',')).map(str::trim);
+    preferences.any(|preference| preference.eq_ignore_ascii_case("respond-async"))
+}
+
+/// A file that will be the same the next time is not the bucket's fault.
+fn damaged(error: &code_service::Error) -> Option<ApiError> {
+    let reader: &std::io::Error = std::error::Error::source(error)?.downcast_ref()?;
+    (reader.kind() == std::io::ErrorKind::InvalidData)
+        .then(|| ApiError::bad_request("invalidFile", reader.to_string()))
 }
 
 /// The type in `codes/{campaignId}/{type}/{file}`; None if the key is of another form or campaign.

@@ -40,6 +40,7 @@ const FILES: [&str; 7] = [
     components(schemas(schema::CampaignId, schema::CodeType, schema::ReserveId, count::StatusName)),
     tags(
         (name = "codes", description = "Codes of campaigns"),
+        (name = "imports", description = "Files of the bucket, saved by whatever host is there"),
         (name = "reservations", description = "Reservations under an id of the caller's"),
         (name = "platform", description = "What probes and Prometheus ask")
     )
@@ -65,7 +66,7 @@ pub(super) fn complete(document: &mut OpenApi) {
         .description(Some("The caller's id of the request, or a new one"))
         .build();
     for path in document.paths.paths.values_mut() {
-        let operations = [&mut path.get, &mut path.put, &mut path.post];
+        let operations = [&mut path.get, &mut path.put, &mut path.post, &mut path.delete];
         for operation in operations.into_iter().flatten() {
             for response in operation.responses.responses.values_mut() {
                 if let RefOr::T(response) = response {

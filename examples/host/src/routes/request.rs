@@ -17,6 +17,7 @@ use crate::error::ApiError;
 struct InPath {
     campaign_id: String,
     reserve_id: Option<String>,
+    import_id: Option<String>,
 }
 
 async fn in_path(parts: &mut Parts, app: &App) -> Result<InPath, ApiError> {
@@ -54,6 +55,18 @@ impl FromRequestParts<App> for Reservation {
         let path = in_path(parts, app).await?;
         let id = path.reserve_id.unwrap_or_default();
         Ok(Reservation(CampaignId::parse(path.campaign_id)?, ReserveId::parse(id)?))
+    }
+}
+
+/// The campaign and the id of an import in the path.
+pub(super) struct Import(pub(super) CampaignId, pub(super) String);
+
+impl FromRequestParts<App> for Import {
+    type Rejection = ApiError;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
+        let path = in_path(parts, app).await?;
+        Ok(Import(CampaignId::parse(path.campaign_id)?, path.import_id.unwrap_or_default()))
     }
 }
 

@@ -40,6 +40,19 @@ pub(super) struct OfReservation {
     reserve_id: ReserveId,
 }
 
+/// The path of an import.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(super) struct OfImport {
+    /// The campaign that gets the codes
+    #[param(rename = "campaignId", inline = false)]
+    campaign_id: CampaignId,
+    /// The id of the import
+    #[param(rename = "importId", example = "0b4f5e0e-6c1c-4f0e-9f0a-2f4f5d0c7a11")]
+    import_id: String,
+}
+
 /// One code: at most 256 bytes, without control characters.
 #[derive(Serialize, ToSchema)]
 #[schema(value_type = String, pattern = r"^[^\x00-\x1f\x7f-\x9f]{1,256}$", example = "ABC-1")]

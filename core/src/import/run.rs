@@ -1,0 +1,495 @@
+//! Running an import: reading its file to the end, whatever breaks on the way.
+
+use std::collections::{HashMap, HashSet};
+use std::io;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::Duration;
+
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
+use mongodb::bson::{DateTime, Document, doc};
+use mongodb::options::ReturnDocument;
+use tokio::sync::watch;
+
+use super::batch::{Outcome, Work};
+use super::records::{self, IN_FLIGHT};
+use super::{ImportJob, JobState, LEASE, Totals};
+use crate::document::millis;
+use crate::error::{Error, ErrorKind, Result};
+use crate::ids::ReserveId;
+use crate::rows::{Row, Rows};
+use crate::store::{Store, database_error};
+use crate::task::{SHORT, Within, patiently};
+
+/// The rows of one batch. It is part of what a record means: with another number, records of half done imports would
+/// be of other rows.
+const BATCH: usize = 5_000;
+/// How often a lease is put off, and what was read is written down.
+const BEAT: Duration = Duration::from_secs(2);
+/// How often a file is opened again that broke off and gave nothing new meanwhile.
+const OPENINGS: u32 = 8;
+/// The first pause before that; each is twice as long as the one before.
+const PAUSE: Duration = Duration::from_millis(250);
+
+/// A file that was opened, as [`RunningImport::run`] reads it.
+pub struct SourceFile {
+    /// What tells this content of the file from any other, such as an ETag. It must be the same at every opening.
+    pub version: Option<String>,
+    /// Its bytes, if that is known.
+    pub size: Option<u64>,
+    /// Its rows, from the first. A source that fails with [`io::ErrorKind::InvalidData`] is not read again.
+    pub rows: Rows,
+    /// How many of its bytes were read, counted by whoever reads them.
+    pub read: Arc<AtomicU64>,
+}
+
+/// Why a file cannot be read. The text is shown to whoever asked for the import.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Unreadable {
+    /// It may be read a little later.
+    Passing(String),
+    /// It is not there, is another now, or may not be read.
+    Final(String),
+}
+
+/// An import that this process has to run.
+///
+/// Dropped, it is another process's after twenty seconds.
+#[derive(Debug)]
+pub struct RunningImport {
+    work: Arc<Work>,
+    token: ReserveId,
+    file: String,
+    undoing: bool,
+    version: Option<String>,
+    read: Arc<AtomicU64>,
+    cancelled: watch::Receiver<bool>,
+    // Ends with it.
+    _heart: Heart,
+}
+
+/// How it ended for this process.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    Completed,
+    Cancelled,
+    Failed(String),
+    /// It is another process's now.
+    Lost,
+    /// This process does not want to go on.
+    GivenBack,
+    Undone,
+    /// It stays as it was before somebody wanted to undo it.
+    NotUndone(String),
+}
+
+/// What is done with the batches of a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    Save,
+    /// Counts those codes of the import that are used.
+    Look,
+    Remove,
+}
+
+/// Why a reading of the file ended early.
+enum Stop {
+    End(End),
+    /// The file broke off.
+    Broken(String),
+    Error(Error),
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Stop::Error(error)
+    }
+}
+
+impl RunningImport {
+    pub(super) fn new(store: &Store, document: &Document, token: ReserveId) -> Result<Self> {
+        let job = ImportJob::parse(document, Totals::default(), None)?;
+        let (lost, cancelled) = (watch::channel(false), watch::channel(false));
+        let read = Arc::<AtomicU64>::default();
+        let work = Work {
+            store: store.clone(),
+            id: job.id,
+            campaign: job.campaign,
+            code_type: job.code_type,
+            dry_run: job.dry_run,
+            known: AtomicBool::new(false),
+            marks: HashSet::new().into(),
+            lost: lost.1,
+        };
+        let heart = Heart::start(store, &work.id, &token, &read, lost.0, cancelled.0);
+        Ok(RunningImport {
+            work: Arc::new(work),
+            token,
+            file: job.file,
+            undoing: job.state == JobState::Undoing,
+            version: document.get_str("version").ok().map(str::to_owned),
+            read,
+            cancelled: cancelled.1,
+            _heart: heart,
+        })
+    }
+
+    /// The id of the import.
+    pub fn id(&self) -> &str {
+        &self.work.id
+    }
+
+    /// The name of the file, as it was asked for.
+    pub fn file(&self) -> &str {
+        &self.file
+    }
+
+    /// Runs it until it ends, and returns it as it stands then; also when another process has it, or `stop` has come:
+    /// then the job waits for whoever is there next.
+    ///
+    /// `open` opens the file at its beginning. It is given the version that was there at the first opening, and
+    /// answers [`Unreadable::Final`] if there is another now.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer at the end: the import is run again.
+    pub async fn run<F>(
+        mut self,
+        open: impl Fn(Option<String>) -> F,
+        stop: impl Future<Output = ()>,
+    ) -> Result<Option<ImportJob>>
+    where
+        F: Future<Output = std::result::Result<SourceFile, Unreadable>>,
+    {
+        let (store, id, campaign) =
+            (self.work.store.clone(), self.work.id.clone(), self.work.campaign.clone());
+        let end = {
+            let work = self.to_the_end(&open);
+            tokio::select! { end = work => end, () = stop => End::GivenBack }
+        };
+        let ended = patiently(store.patience, || self.finish(&end)).await;
+        ended?;
+        super::find(&store, &campaign, &id).await
+    }
+
+    async fn to_the_end<F>(&mut self, open: &impl Fn(Option<String>) -> F) -> End
+    where
+        F: Future<Output = std::result::Result<SourceFile, Unreadable>>,
+    {
+        if !self.undoing {
+            return self.step(open, Step::Save).await.unwrap_or_else(|end| end);
+        }
+        let ended = async {
+            self.step(open, Step::Look).await?;
+            self.step(open, Step::Remove).await
+        };
+        match ended.await {
+            Ok(_) => End::Undone,
+            Err(End::Failed(reason)) => End::NotUndone(reason),
+            Err(end) => end,
+        }
+    }
+
+    /// Reads the file, again and again if it breaks off, until all of its batches are done.
+    async fn step<F>(
+        &mut self,
+        open: &impl Fn(Option<String>) -> F,
+        step: Step,
+    ) -> std::result::Result<End, End>
+    where
+        F: Future<Output = std::result::Result<SourceFile, Unreadable>>,
+    {
+        let (mut openings, mut furthest, mut pause) = (0, 0, PAUSE);
+        loop {
+            let broken = match self.read(open, step).await {
+                Ok(()) => return Ok(End::Completed),
+                Err(Stop::End(end)) => return Err(end),
+                Err(Stop::Error(error)) if error.kind() == ErrorKind::Unavailable => {
+                    // For as long as it takes: a job is not lost because the database is away.
+                    openings = 0;
+                    None
+                }
+                Err(Stop::Error(Error::Closed)) => return Err(End::GivenBack),
+                Err(Stop::Error(error)) => return Err(End::Failed(error.to_string())),
+                Err(Stop::Broken(reason)) => Some(reason),
+            };
+            if let Some(end) = self.asked() {
+                return Err(end);
+            }
+            if let Some(reason) = broken {
+                let came = self.read.load(Ordering::Relaxed);
+                if came > furthest {
+                    (furthest, openings, pause) = (came, 0, PAUSE);
+                }
+                openings += 1;
+                if openings == OPENINGS {
+                    return Err(End::Failed(reason));
+                }
+            }
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(Duration::from_secs(10));
+        }
+    }
+
+    /// Reads the file once, from its beginning, and does what is not done yet.
+    async fn read<F>(
+        &mut self,
+        open: &impl Fn(Option<String>) -> F,
+        step: Step,
+    ) -> std::result::Result<(), Stop>
+    where
+        F: Future<Output = std::result::Result<SourceFile, Unreadable>>,
+    {
+        let file = open(self.version.clone()).await.map_err(|unreadable| match unreadable {
+            Unreadable::Passing(reason) => Stop::Broken(reason),
+            Unreadable::Final(reason) => Stop::End(End::Failed(reason)),
+        })?;
+        self.keep_version(file.version, file.size).await?;
+        let store = self.work.store.clone();
+        let saved = records::numbers(&store, self.id()).await?;
+        *self.work.marks.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
+            saved.values().flatten().map(|mark| mark.timestamp_millis()).collect();
+        let done = match step {
+            Step::Save => HashMap::new(),
+            Step::Look | Step::Remove => records::numbers(&store, &records::undo_of(self.id())).await?,
+        };
+        if step == Step::Look && !done.is_empty() {
+            // It was looked before the first of them was removed.
+            return Ok(());
+        }
+        let last = saved.keys().max().copied().unwrap_or(-1);
+        let mut batches = Batches { rows: file.rows, read: file.read, kept: Vec::new() };
+        let mut running = FuturesUnordered::new();
+        let mut read = Ok(());
+        for n in 0.. {
+            let rows = match batches.next().await {
+                Ok(rows) => rows,
+                Err(error) => {
+                    read = Err(broken(&error));
+                    break;
+                }
+            };
+            self.read.store(batches.read.load(Ordering::Relaxed), Ordering::Relaxed);
+            if rows.is_empty() || (step != Step::Save && n > last) {
+                break;
+            }
+            let mark = saved.get(&n).copied();
+            let passed_over = match step {
+                Step::Save => mark.is_some(),
+                Step::Look => false,
+                Step::Remove => done.contains_key(&n),
+            };
+            if passed_over {
+                continue;
+            }
+            while running.len() >= IN_FLIGHT {
+                self.took_note(running.next().await, step)?;
+            }
+            if let Some(end) = self.asked() {
+                return Err(Stop::End(end));
+            }
+            let work = Arc::clone(&self.work);
+            running
+                .push(store.tasks.to_the_end(async move { one(&work, step, n, mark.flatten(), rows).await }));
+        }
+        while let Some(ended) = running.next().await {
+            self.took_note(Some(ended), step)?;
+        }
+        read
+    }
+
+    /// What a batch that has ended means for the job.
+    fn took_note(&self, ended: Option<Result<(Outcome, u64)>>, step: Step) -> std::result::Result<(), Stop> {
+        match ended {
+            None | Some(Ok((Outcome::Done, 0))) => Ok(()),
+            Some(Ok((Outcome::Done, used))) if step == Step::Look => Err(Stop::End(End::Failed(format!(
+                "nothing was removed: at least {used} of its codes are reserved or assigned, or were"
+            )))),
+            Some(Ok((Outcome::Done, _))) => Ok(()),
+            // Whoever else has the job is asked for before more is done.
+            Some(Ok((Outcome::DoneBefore, _))) => Err(Stop::Error(Error::unavailable("another has begun"))),
+            Some(Ok((Outcome::Lost, _))) => Err(Stop::End(End::Lost)),
+            Some(Err(error)) => Err(Stop::Error(error)),
+        }
+    }
+
+    fn asked(&self) -> Option<End> {
+        if *self.work.lost.borrow() {
+            return Some(End::Lost);
+        }
+        (!self.undoing && *self.cancelled.borrow()).then_some(End::Cancelled)
+    }
+
+    /// Remembers which file it is that is being read.
+    async fn keep_version(
+        &mut self,
+        version: Option<String>,
+        size: Option<u64>,
+    ) -> std::result::Result<(), Stop> {
+        if self.version.is_some() {
+            return if self.version == version {
+                Ok(())
+            } else {
+                Err(Stop::End(End::Failed("the file has changed since the import began".to_owned())))
+            };
+        }
+        let mut fields = Document::new();
+        if let Some(version) = &version {
+            fields.insert("version", version);
+        }
+        if let Some(size) = size {
+            fields.insert("size", i64::try_from(size).unwrap_or(i64::MAX));
+        }
+        if fields.is_empty() {
+            return Ok(());
+        }
+        let kept =
+            self.work.store.imports.update_one(self.mine(), doc! { "$set": fields }).within(SHORT).await;
+        let kept = kept.map_err(|e| Stop::Error(database_error("writing down what is imported", e)))?;
+        if kept.matched_count == 0 {
+            return Err(Stop::End(End::Lost));
+        }
+        self.version = version;
+        Ok(())
+    }
+
+    fn mine(&self) -> Document {
+        doc! { "_id": self.id(), "owner": self.token.as_str() }
+    }
+
+    /// Writes down how it ended.
+    async fn finish(&self, end: &End) -> Result<()> {
+        let store = &self.work.store;
+        let state = match end {
+            End::Lost => return Ok(()),
+            End::GivenBack => {
+                return self.set(doc! { "lease": "$$NOW" }).await;
+            }
+            End::Undone => return self.set(doc! { "state": JobState::Undone.as_str() }).await,
+            End::NotUndone(reason) => {
+                return self.set(doc! { "state": "$before", "error": literal(reason) }).await;
+            }
+            End::Completed => JobState::Completed,
+            End::Cancelled | End::Failed(_) => {
+                records::close(store, self.id()).await?;
+                if matches!(end, End::Cancelled) { JobState::Cancelled } else { JobState::Failed }
+            }
+        };
+        let totals = records::totals(store, self.id()).await?;
+        let mut fields = doc! {
+            "state": state.as_str(), "ended": "$$NOW", "totals": literal(totals.document()),
+            "bytes": i64::try_from(self.read.load(Ordering::Relaxed)).unwrap_or(i64::MAX),
+        };
+        if let End::Failed(reason) = end {
+            fields.insert("error", literal(reason));
+        }
+        self.set(fields).await
+    }
+
+    /// Changes the job if it is this process's. It may be repeated.
+    async fn set(&self, fields: Document) -> Result<()> {
+        let changed = self.work.store.imports.update_one(self.mine(), vec![doc! { "$set": fields }]);
+        let changed = changed.within(SHORT).await;
+        changed.map(|_| ()).map_err(|e| database_error("writing down how an import ended", e))
+    }
+}
+
+/// Something that is no expression, whatever is in it.
+fn literal(value: impl Into<mongodb::bson::Bson>) -> Document {
+    doc! { "$literal": value.into() }
+}
+
+async fn one(
+    work: &Work,
+    step: Step,
+    n: i64,
+    mark: Option<DateTime>,
+    rows: Vec<Row>,
+) -> Result<(Outcome, u64)> {
+    match (step, mark) {
+        (Step::Save, _) => Ok((work.save(n, rows).await?, 0)),
+        (Step::Look, Some(mark)) => Ok((Outcome::Done, work.used(mark, rows).await?)),
+        (Step::Remove, Some(mark)) => Ok((work.remove(n, mark, rows).await?, 0)),
+        // A place that was only closed.
+        (Step::Look | Step::Remove, None) => Ok((Outcome::Done, 0)),
+    }
+}
+
+fn broken(error: &io::Error) -> Stop {
+    if error.kind() == io::ErrorKind::InvalidData {
+        Stop::End(End::Failed(error.to_string()))
+    } else {
+        Stop::Broken(error.to_string())
+    }
+}
+
+/// Rows in batches of the same number, however they come.
+struct Batches {
+    rows: Rows,
+    read: Arc<AtomicU64>,
+    kept: Vec<Row>,
+}
+
+impl Batches {
+    /// The next batch; a smaller one at the end, and none behind it.
+    async fn next(&mut self) -> io::Result<Vec<Row>> {
+        while self.kept.len() < BATCH {
+            let more = self.rows.next_batch(BATCH).await?;
+            if more.is_empty() {
+                return Ok(std::mem::take(&mut self.kept));
+            }
+            self.kept.extend(more);
+        }
+        let behind = self.kept.split_off(BATCH);
+        Ok(std::mem::replace(&mut self.kept, behind))
+    }
+}
+
+/// Puts the lease off while it lives.
+#[derive(Debug)]
+struct Heart(tokio::task::AbortHandle);
+
+impl Drop for Heart {
+    fn drop(&mut self) {
+        self.0.abort();
+    }
+}
+
+impl Heart {
+    fn start(
+        store: &Store,
+        id: &str,
+        token: &ReserveId,
+        read: &Arc<AtomicU64>,
+        lost: watch::Sender<bool>,
+        cancelled: watch::Sender<bool>,
+    ) -> Self {
+        let (store, read) = (store.clone(), Arc::clone(read));
+        let mine = doc! { "_id": id, "owner": token.as_str() };
+        let beating = async move {
+            loop {
+                tokio::time::sleep(BEAT).await;
+                let (imports, mine, read) =
+                    (store.imports.clone(), mine.clone(), read.load(Ordering::Relaxed));
+                // Not aborted in the middle of a command, which the driver does not bear.
+                let beat = store.tasks.to_the_end(async move {
+                    let fields = doc! {
+                        "lease": { "$add": ["$$NOW", millis(LEASE)] },
+                        "bytes": i64::try_from(read).unwrap_or(i64::MAX),
+                    };
+                    let renewed = imports
+                        .find_one_and_update(mine, vec![doc! { "$set": fields }])
+                        .return_document(ReturnDocument::After);
+                    renewed.within(SHORT).await.map_err(|e| database_error("keeping an import", e))
+                });
+                match beat.await {
+                    Ok(Some(job)) => drop(cancelled.send(job.get_bool("cancel").unwrap_or(false))),
+                    Ok(None) => drop(lost.send(true)),
+                    // The database is away, for others, too.
+                    Err(_) => {}
+                }
+            }
+        };
+        Heart(tokio::spawn(beating).abort_handle())
+    }
+}
