@@ -191,6 +191,8 @@ export interface ExportArguments extends CallOptions {
   type?: string;
   /** Only codes with this status, by the database server's time when the export begins. */
   status?: Status;
+  /** Only codes that were last reserved under this id. */
+  reserveId?: string;
   /** Only codes behind this one, to go on where an export ended. */
   after?: string;
 }

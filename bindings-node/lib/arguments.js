@@ -21,7 +21,9 @@ const TAKES = {
   release: { campaignId: 'text', codes: 'strings', reserveId: 'text?', signal: 'signal?' },
   count: { campaignId: 'text', type: 'text', signal: 'signal?' },
   find: { campaignId: 'text', code: 'text', signal: 'signal?' },
-  export: { campaignId: 'text', type: 'text?', status: 'text?', after: 'text?', signal: 'signal?' },
+  export: {
+    campaignId: 'text', type: 'text?', status: 'text?', reserveId: 'text?', after: 'text?', signal: 'signal?',
+  },
   ensureIndexes: { signal: 'signal?' },
   verifyIndexes: { signal: 'signal?' },
 };

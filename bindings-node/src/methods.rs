@@ -297,6 +297,7 @@ struct ExportArguments {
     campaign_id: String,
     r#type: Option<String>,
     status: Option<String>,
+    reserve_id: Option<String>,
     after: Option<String>,
 }
 
@@ -314,6 +315,7 @@ fn begin_export(service: &CodeService, calls: &Arc<Calls>, call: u32, wish: Expo
     let mut export = Export::default();
     export.code_type = wish.r#type.map(CodeType::parse).transpose()?;
     export.status = wish.status.as_deref().map(Status::parse).transpose()?;
+    export.reserve_id = wish.reserve_id.map(ReserveId::parse).transpose()?;
     export.after = wish.after.map(|after| one_code("after", after)).transpose()?;
     let pages = service.export(&campaign, export).try_chunks(PAGE).map_err(|failed| failed.1).boxed();
     calls.exports.open(call, Arc::new(Mutex::new(pages)));

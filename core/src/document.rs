@@ -11,7 +11,7 @@
 
 use std::time::{Duration, SystemTime};
 
-use mongodb::bson::{Bson, DateTime, Document, RawDocumentBuf, doc, rawdoc};
+use mongodb::bson::{Bson, DateTime, Document, RawBsonRef, RawDocument, RawDocumentBuf, doc, rawdoc};
 
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
@@ -158,20 +158,15 @@ pub(crate) fn in_use(id: &ReserveId, ttl: Duration) -> Document {
     }
 }
 
-/// Adds to `filter` that a code has this status.
-pub(crate) fn with_status(mut filter: Document, status: Status, ttl: Duration) -> Document {
+/// That a code had this status at a moment of the server's clock.
+pub(crate) fn had_status(status: Status, now: DateTime, ttl: Duration) -> Document {
     match status {
-        Status::Available => available(filter, ttl),
-        Status::Reserved => {
-            filter.insert("date.reserved", doc! { "$type": "date" });
-            filter.insert("date.assigned", Bson::Null);
-            filter.insert("$expr", not_expired("$date.reserved", ttl));
-            filter
-        }
-        Status::Assigned => {
-            filter.insert("date.assigned", doc! { "$ne": Bson::Null });
-            filter
-        }
+        Status::Available => doc! {
+            "date.assigned": Bson::Null,
+            "$or": [{ "date.reserved": Bson::Null }, expired_at(doc! {}, now, ttl)],
+        },
+        Status::Reserved => unassigned(doc! { "date.reserved": not_expired_at(now, ttl) }),
+        Status::Assigned => doc! { "date.assigned": { "$ne": Bson::Null } },
     }
 }
 
@@ -182,38 +177,89 @@ pub(crate) fn released() -> Document {
 
 /// Reads the code of a document.
 pub(crate) fn code(document: &Document) -> Result<Code> {
-    id_field(document, "code").map(Code::from_stored)
-}
-
-/// Reads the campaign of a document.
-pub(crate) fn campaign(document: &Document) -> Result<CampaignId> {
-    id_field(document, "campaign_id").map(CampaignId::from_stored)
-}
-
-fn id_field<'a>(document: &'a Document, name: &str) -> Result<&'a str> {
-    document.get_document("_id").and_then(|id| id.get_str(name)).map_err(|_| corrupt(&format!("_id.{name}")))
+    let code = document.get_document("_id").and_then(|id| id.get_str("code"));
+    code.map(Code::from_stored).map_err(|_| corrupt("_id.code"))
 }
 
 fn corrupt(field: &str) -> Error {
     Error::CorruptData { what: format!("a stored code has no usable {field}") }
 }
 
-/// Reads a document that carries the server's time of the query in the field `now`.
-pub(crate) fn read(document: &Document, ttl: Duration) -> Result<StoredCode> {
-    let code_type = document.get_str("type").map(CodeType::from_stored).map_err(|_| corrupt("type"))?;
-    let now = document.get_datetime("now").map_err(|_| corrupt("time of reading"))?.to_system_time();
-    let date = |name: &str| -> Result<Option<SystemTime>> {
-        let value = document.get_document("date").ok().and_then(|dates| dates.get(name));
-        match value {
-            None | Some(Bson::Null) => Ok(None),
-            Some(value) => match value.as_datetime() {
-                Some(date) => Ok(Some(date.to_system_time())),
-                None => Err(corrupt(&format!("date.{name}"))),
-            },
+/// Reads documents as they come from the database, all at one moment of the server's clock.
+pub(crate) struct Reader {
+    now: SystemTime,
+    ttl: Duration,
+    /// Of the document before: many codes in a row have the same.
+    code_type: Option<CodeType>,
+    reserve_id: Option<ReserveId>,
+}
+
+impl Reader {
+    /// Statuses are those of this moment.
+    pub(crate) fn at(now: DateTime, ttl: Duration) -> Self {
+        Reader { now: now.to_system_time(), ttl, code_type: None, reserve_id: None }
+    }
+
+    /// The same for documents that carry the server's time of the query in the field `now`, as this one does.
+    pub(crate) fn of(document: &RawDocument, ttl: Duration) -> Result<Self> {
+        let now = document.get_datetime("now").map_err(|_| corrupt("time of reading"))?;
+        Ok(Reader::at(now, ttl))
+    }
+
+    pub(crate) fn read(&mut self, document: &RawDocument) -> Result<StoredCode> {
+        let (mut code, mut code_type, mut dates, mut reserve_id) = (None, None, None, None);
+        // Each field is passed once: to look one up is to search the document from its front.
+        for field in document {
+            let (name, value) = field.map_err(|_| corrupt("fields"))?;
+            match name.as_str() {
+                "_id" => code = value.as_document().and_then(|id| id.get_str("code").ok()),
+                "type" => code_type = value.as_str(),
+                "date" => dates = value.as_document(),
+                "reserveId" => reserve_id = value.as_str(),
+                _ => {}
+            }
         }
-    };
-    let (saved, reserved, assigned) = (date("saved")?, date("reserved")?, date("assigned")?);
-    let reserve_id = document.get_str("reserveId").ok().and_then(|text| ReserveId::parse(text).ok());
-    let status = status_at(reserved, assigned, now, ttl);
-    Ok(StoredCode { code: code(document)?, code_type, status, saved, reserved, assigned, reserve_id })
+        let code = Code::from_stored(code.ok_or_else(|| corrupt("_id.code"))?);
+        let code_type = self.code_type(code_type.ok_or_else(|| corrupt("type"))?);
+        let [saved, reserved, assigned] = read_dates(dates)?;
+        let reserve_id = reserve_id.and_then(|text| self.reserve_id(text));
+        let status = status_at(reserved, assigned, self.now, self.ttl);
+        Ok(StoredCode { code, code_type, status, saved, reserved, assigned, reserve_id })
+    }
+
+    fn code_type(&mut self, text: &str) -> CodeType {
+        let before = self.code_type.take_if(|known| known.as_str() == text);
+        self.code_type.insert(before.unwrap_or_else(|| CodeType::from_stored(text))).clone()
+    }
+
+    fn reserve_id(&mut self, text: &str) -> Option<ReserveId> {
+        if self.reserve_id.as_ref().is_none_or(|known| known.as_str() != text) {
+            self.reserve_id = ReserveId::parse(text).ok();
+        }
+        self.reserve_id.clone()
+    }
+}
+
+/// The dates `saved`, `reserved` and `assigned`.
+fn read_dates(dates: Option<&RawDocument>) -> Result<[Option<SystemTime>; 3]> {
+    let mut found = [None; 3];
+    for field in dates.into_iter().flatten() {
+        let (name, value) = field.map_err(|_| corrupt("date"))?;
+        let name = name.as_str();
+        let Some(place) = ["saved", "reserved", "assigned"].iter().position(|known| *known == name) else {
+            continue;
+        };
+        found[place] = match value {
+            RawBsonRef::Null => None,
+            RawBsonRef::DateTime(date) => Some(date.to_system_time()),
+            _ => return Err(corrupt(&format!("date.{name}"))),
+        };
+    }
+    Ok(found)
+}
+
+/// Reads the campaign of a document.
+pub(crate) fn campaign(document: &RawDocument) -> Result<CampaignId> {
+    let campaign = document.get_document("_id").and_then(|id| id.get_str("campaign_id"));
+    campaign.map(CampaignId::from_stored).map_err(|_| corrupt("_id.campaign_id"))
 }

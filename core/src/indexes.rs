@@ -24,7 +24,7 @@ pub(crate) fn by_status() -> Document {
 }
 
 /// Finding the codes of a reservation.
-fn by_reserve_id() -> Document {
+pub(crate) fn by_reserve_id() -> Document {
     doc! { "reserveId": -1 }
 }
 

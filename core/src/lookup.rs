@@ -1,12 +1,11 @@
-//! Looking: counts, one code, one reservation, all codes of a campaign.
+//! Looking: counts, one code, one reservation.
 
 use std::time::SystemTime;
 
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
-use mongodb::Cursor;
-use mongodb::bson::{Bson, DateTime, Document, doc};
+use futures_util::TryStreamExt;
+use mongodb::bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, Result as DriverResult};
-use mongodb::options::{Hint, ReadConcern};
+use mongodb::options::ReadConcern;
 
 use crate::attempt::{LOOK, give_back_past};
 use crate::claim::Pool;
@@ -107,65 +106,14 @@ pub(crate) async fn find(store: &Store, campaign: &CampaignId, code: &Code) -> R
             doc! { "$match": { "_id": document::id(campaign, code) } },
             doc! { "$set": { "now": "$$NOW" } },
         ])
+        .with_type::<RawDocumentBuf>()
         .within(SHORT)
         .await
         .map_err(failed)?;
     match cursor.try_next().within(SHORT).await.map_err(failed)? {
-        Some(found) => document::read(&found, store.ttl).map(Some),
+        Some(found) => document::Reader::of(&found, store.ttl)?.read(&found).map(Some),
         None => Ok(None),
     }
-}
-
-/// Which codes of a campaign to export.
-#[derive(Debug, Clone, Default)]
-#[non_exhaustive]
-pub struct Export {
-    /// Only codes of this type.
-    pub code_type: Option<CodeType>,
-    /// Only codes with this status, by the database server's time when the export begins.
-    pub status: Option<Status>,
-    /// Only codes behind this one, to go on where an export ended.
-    pub after: Option<Code>,
-}
-
-/// The codes of a campaign in the order of their bytes.
-pub(crate) fn export(
-    store: Store,
-    campaign: CampaignId,
-    export: Export,
-) -> impl Stream<Item = Result<StoredCode>> + Send + 'static {
-    let mut filter = doc! { "_id.campaign_id": campaign.as_str() };
-    if let Some(after) = &export.after {
-        filter.insert("_id.code", doc! { "$gt": after.as_str() });
-    }
-    if let Some(code_type) = &export.code_type {
-        filter.insert("type", code_type.as_str());
-    }
-    if let Some(status) = export.status {
-        filter = document::with_status(filter, status, store.ttl);
-    }
-    let ttl = store.ttl;
-    let failed = |e| database_error("exporting codes", e);
-    let cursor = async move {
-        store
-            .codes_to_read
-            .aggregate([
-                doc! { "$match": filter },
-                doc! { "$sort": indexes::by_code() },
-                doc! { "$set": { "now": "$$NOW" } },
-            ])
-            .hint(Hint::Keys(indexes::by_code()))
-            .within(LONG)
-            .await
-            .map_err(failed)
-    };
-    let documents = move |cursor: Cursor<Document>| {
-        stream::try_unfold(cursor, move |mut cursor| async move {
-            let next = cursor.try_next().within(LONG).await.map_err(failed)?;
-            Ok(next.map(|document| (document, cursor)))
-        })
-    };
-    stream::once(cursor).map_ok(documents).try_flatten().map(move |document| document::read(&document?, ttl))
 }
 
 /// What became of a reservation.
@@ -248,18 +196,19 @@ async fn held(
             doc! { "$match": { "reserveId": id.as_str(), "date.reserved": date } },
             doc! { "$set": { "now": "$$NOW" } },
         ])
+        .with_type::<RawDocumentBuf>()
         .read_concern(concern)
         .max_time(SHORT)
         .within(SHORT)
         .await
         .map_err(failed)?;
-    let documents: Vec<Document> = cursor.try_collect().within(MEDIUM).await.map_err(failed)?;
-    let codes: Vec<StoredCode> =
-        documents.iter().map(|d| document::read(d, store.ttl)).collect::<Result<_>>()?;
+    let documents: Vec<RawDocumentBuf> = cursor.try_collect().within(MEDIUM).await.map_err(failed)?;
+    let Some(first) = documents.first() else { return Ok(None) };
+    let mut reader = document::Reader::of(first, store.ttl)?;
+    let codes: Vec<StoredCode> = documents.iter().map(|d| reader.read(d)).collect::<Result<_>>()?;
     // One id holds codes of one campaign; should another service have mixed them, the first one counts.
-    let (Some(first), Some(document)) = (codes.first(), documents.first()) else { return Ok(None) };
-    let campaign = document::campaign(document)?;
-    let code_type = first.code_type.clone();
+    let campaign = document::campaign(first)?;
+    let code_type = codes[0].code_type.clone();
     let reserved = codes.iter().filter_map(|code| code.reserved).min().unwrap_or(SystemTime::UNIX_EPOCH);
     Ok(Some(ReservationState {
         reserve_id: id.clone(),

@@ -7,11 +7,12 @@ use futures_util::Stream;
 use crate::attempt::Means;
 use crate::claim::{Claims, Pool};
 use crate::error::Result;
+use crate::export::Export;
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::import::{Import, ImportJob, RunningImport};
 use crate::indexes::IndexProblem;
 use crate::ledger::Ledger;
-use crate::lookup::{Counts, Export, ReservationState};
+use crate::lookup::{Counts, ReservationState};
 use crate::observer::Event;
 use crate::options::Options;
 use crate::reserve::{Reservation, Reserve};
@@ -22,7 +23,7 @@ use crate::status::StoredCode;
 use crate::store::Store;
 use crate::sweep::sweep_now_and_then;
 use crate::task::SHORT;
-use crate::{import, indexes, lookup, reserve, save, settle};
+use crate::{export, import, indexes, lookup, reserve, save, settle};
 
 /// The service on one collection of codes. Cheap to clone; every clone shares the connections.
 #[derive(Debug, Clone)]
@@ -258,8 +259,13 @@ impl CodeService {
 
     /// Streams the codes of a campaign in the order of their bytes.
     ///
-    /// A code that is reserved while the stream runs shows its status before or after that. To go on after
-    /// an error, start again with [`Export::after`] set to the last code that came.
+    /// Every code that is there from the beginning to the end of the stream comes once. One that is reserved
+    /// meanwhile comes as it was before or after that, with a status by the database server's time when the
+    /// export began. A stream may be read slowly, or be of millions of codes: it holds a few thousand of them.
+    ///
+    /// If the database goes away in the middle, or forgets the query, the stream asks again for what is behind the
+    /// last code that came, for as long as [`Options::patience`]. To go on after an error, start again with
+    /// [`Export::after`] set to that code.
     ///
     /// ```no_run
     /// # use code_service::{CampaignId, CodeService, Export, Status};
@@ -283,7 +289,7 @@ impl CodeService {
         campaign: &CampaignId,
         export: Export,
     ) -> impl Stream<Item = Result<StoredCode>> + Send + 'static + use<> {
-        lookup::export(self.store.clone(), campaign.clone(), export)
+        export::export(self.store.clone(), campaign.clone(), export)
     }
 
     /// Puts an import into the queue: a file of codes that some process will save, see [`next_import`](Self::next_import).

@@ -6,8 +6,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use code_service::{CampaignId, CodeService, CodeType, Options, ReserveId, Rows};
 use code_service_tests::{Mongod, OldService, fresh_database, sample};
-use mongodb::bson::{Bson, DateTime, Document, doc};
-use mongodb::options::{Acknowledgment, CollectionOptions, WriteConcern};
+use mongodb::bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
+use mongodb::options::{Acknowledgment, CollectionOptions, Hint, WriteConcern};
 use mongodb::{Collection, Database};
 
 use crate::worker::{CAMPAIGN, Face, Report, TYPE, Until, Work, Worker, repeat};
@@ -209,6 +209,21 @@ impl Ground {
             }
         });
         report.await.rate()
+    }
+
+    /// A cursor over all codes in the order of an export, whose documents nobody looks at; codes per second.
+    pub(crate) async fn raw_cursor(&self) -> f64 {
+        let by_code = doc! { "_id.campaign_id": -1, "_id.code": 1 };
+        let codes = self.collection().clone_with_type::<RawDocumentBuf>();
+        let start = Instant::now();
+        let find = codes.find(doc! { "_id.campaign_id": CAMPAIGN }).hint(Hint::Keys(by_code));
+        let mut cursor = find.await.expect("a server");
+        let mut found = 0;
+        while cursor.advance().await.expect("a server") {
+            found += usize::from(!cursor.current().is_empty());
+        }
+        assert_eq!(found, self.codes.len());
+        found as f64 / start.elapsed().as_secs_f64()
     }
 
     /// The deployed service's three `countDocuments` in parallel; counts per second.

@@ -23,7 +23,7 @@ const PLENTY: usize = 150_000;
 const MILLION: usize = 1_000_000;
 
 /// The names, as `make bench LINE=…` takes them.
-pub(crate) const LINES: [&str; 19] = [
+pub(crate) const LINES: [&str; 20] = [
     "burst",
     "own-ids",
     "old",
@@ -38,6 +38,7 @@ pub(crate) const LINES: [&str; 19] = [
     "expired",
     "import",
     "count",
+    "export",
     "peers",
     "node",
     "c",
@@ -150,6 +151,7 @@ impl Bench {
             "expired" => vec![self.expired().await],
             "import" => self.import().await,
             "count" => self.count().await,
+            "export" => vec![self.export().await],
             "peers" => self.peers().await,
             "node" => self.node().await,
             "c" => self.c().await,

@@ -10,11 +10,11 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use code_service::{CampaignId, CodeService, CodeType, Error, Options, Reserve, ReserveId, Rows};
+use code_service::{CampaignId, CodeService, CodeType, Error, Export, Options, Reserve, ReserveId, Rows};
 use code_service_tests::c_library::{self, SYSTEM};
 use code_service_tests::programs::succeeds;
 use code_service_tests::{addon, binary};
-use futures_util::stream;
+use futures_util::{TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 
 pub(crate) const CAMPAIGN: &str = "bench";
@@ -33,6 +33,8 @@ pub(crate) enum Work {
     Import { file: String },
     /// Counts the pool.
     Count,
+    /// Exports all codes.
+    Export,
     /// Reserves, replays, shows, assigns and releases so many codes at once. Of the addon alone.
     Lists { count: u32 },
 }
@@ -230,6 +232,13 @@ async fn measure(service: CodeService, work: Work) -> Report {
             let start = Instant::now();
             service.count(&campaign, &kind_of_code()).await.expect("counted");
             one(1, start.elapsed())
+        }
+        Work::Export => {
+            let campaign = CampaignId::parse(CAMPAIGN).expect("valid");
+            let start = Instant::now();
+            let codes = service.export(&campaign, Export::default());
+            let codes = codes.try_fold(0, async |sum, _| Ok(sum + 1)).await.expect("exported");
+            one(codes, start.elapsed())
         }
         Work::Lists { .. } => panic!("that is the addon's"),
     }

@@ -5,6 +5,7 @@ mod connect;
 mod document;
 mod engine;
 mod expiry;
+mod export;
 mod faults;
 mod held_up;
 mod idempotent;

@@ -7,7 +7,7 @@ use code_service::{
     CampaignId, Code, CodeService, CodeType, Counts, Export, Options, Reserve, ReserveId, Result, Rows,
     StoredCode,
 };
-use code_service_tests::{Database, Mongod, fresh_database};
+use code_service_tests::{Database, Mongod, ReplicaSet, fresh_database};
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 use mongodb::{Client, Collection};
@@ -36,7 +36,16 @@ impl Ground {
     /// The same on a server of one's own, which may be broken.
     pub(crate) async fn on(server: &Mongod, count: usize) -> Ground {
         let name = fresh_database();
-        let uri = server.uri_for(&name);
+        Ground::at(server.uri_for(&name), name, count).await
+    }
+
+    /// The same on a replica set of one's own.
+    pub(crate) async fn on_set(set: &ReplicaSet, count: usize) -> Ground {
+        let name = fresh_database();
+        Ground::at(set.uri_for(&name), name, count).await
+    }
+
+    async fn at(uri: String, name: String, count: usize) -> Ground {
         let client = Client::with_uri_str(&uri).await.expect("our own");
         let db = client.database(&name);
         Ground::in_database(Database { uri, name, db }, count).await

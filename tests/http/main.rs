@@ -17,6 +17,8 @@ mod dev;
 mod disconnect;
 mod envelope;
 mod errors;
+mod export;
+mod find;
 mod imports;
 mod input;
 mod json;

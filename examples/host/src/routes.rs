@@ -5,6 +5,8 @@ mod codes;
 mod count;
 mod dev;
 mod document;
+pub(crate) mod export;
+mod find;
 mod health;
 mod imports;
 mod request;
@@ -19,6 +21,7 @@ use std::sync::Arc;
 use axum::Router;
 use axum::routing::{get, post};
 use code_service::{CodeService, CodeType};
+use tokio::sync::Semaphore;
 use utoipa_axum::router::OpenApiRouter;
 use utoipa_axum::routes;
 
@@ -42,6 +45,8 @@ pub(crate) struct Parts {
     pub(crate) signer: Option<Signer>,
     pub(crate) bucket: ScoringBucket,
     pub(crate) metrics: Metrics,
+    /// Places for exports.
+    pub(crate) exports: Arc<Semaphore>,
     pub(crate) config: Config,
 }
 
@@ -77,7 +82,8 @@ pub(crate) fn router(config: &Config) -> Router<App> {
         .routes(routes!(health::heartbeat))
         .routes(routes!(health::ready))
         .routes(routes!(health::metrics))
-        .routes(routes!(codes::from_bucket, codes::from_body))
+        .routes(routes!(codes::from_bucket, codes::from_body, export::export))
+        .routes(routes!(find::find))
         .routes(routes!(imports::list))
         .routes(routes!(imports::get, imports::cancel))
         .routes(routes!(imports::undo))

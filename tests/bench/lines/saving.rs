@@ -1,4 +1,4 @@
-//! Saving and counting.
+//! Saving, counting and exporting.
 
 use super::{Bench, MILLION, ROUNDS, Row};
 use crate::ground::Ground;
@@ -51,6 +51,21 @@ impl Bench {
         let mixed = self.counted(&ground, "1,000,000, a third reserved, a third expired").await;
         ground.clear().await;
         vec![free, mixed]
+    }
+
+    pub(super) async fn export(&mut self) -> Row {
+        let ground = Ground::full(&self.mongod, MILLION).await;
+        let (mut ours, mut other) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            other.push(ground.raw_cursor().await);
+            let report = self.ours(&ground, 1, &Work::Export).await;
+            assert_eq!(report.done, MILLION as u64);
+            ours.push(report.rate());
+        }
+        ground.clear().await;
+        Row::codes("export", "exporting 1,000,000 codes", &ours)
+            .beside("the driver's cursor over the same documents, unread", &other)
+            .at_least(0.8)
     }
 
     async fn counted(&mut self, ground: &Ground, what: &str) -> Row {

@@ -1,12 +1,14 @@
 //! `serve`: the HTTP service, from its checks at the start to its last request.
 
 use std::net::{Ipv4Addr, SocketAddr};
+use std::sync::Arc;
 use std::time::Duration;
 
 use code_service::CodeService;
 use rustix::process::{Resource, getrlimit, setrlimit};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::Semaphore;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
@@ -16,7 +18,7 @@ use crate::bucket::ScoringBucket;
 use crate::cli::Serve;
 use crate::config::{Config, Environment, Source};
 use crate::outgoing::Outgoing;
-use crate::routes::{Parts, Readiness};
+use crate::routes::{Parts, Readiness, export};
 use crate::server::{self, Limits};
 use crate::traces::Traces;
 use crate::watch::Watched;
@@ -114,6 +116,7 @@ async fn start(
         signer,
         bucket,
         metrics,
+        exports: Arc::new(Semaphore::new(export::MOST)),
         config: config.clone(),
     };
     tracing::info!(target: "code_service_host::serve", port, environment = environment.name(), "listening");

@@ -38,6 +38,13 @@ impl PartialSchema for StatusName {
 
 impl ToSchema for StatusName {}
 
+/// The status of this name.
+pub(super) fn status(name: &str) -> Result<Status, ApiError> {
+    Status::parse(name).map_err(|_| {
+        ApiError::bad_request("invalidStatus", "the status must be one of available, reserved, assigned")
+    })
+}
+
 /// Counts the codes of a type by status
 #[utoipa::path(
     get,
@@ -62,9 +69,7 @@ pub(super) async fn count(
         .get("type")
         .ok_or_else(|| ApiError::bad_request("missingType", "say which type to count: ?type="))?;
     let code_type = app.allowed_type(code_type)?;
-    let only = query.get("status").map(Status::parse).transpose().map_err(|_| {
-        ApiError::bad_request("invalidStatus", "the status must be one of available, reserved, assigned")
-    })?;
+    let only = query.get("status").map(status).transpose()?;
     let counts = app.service.count(&campaign, &code_type).await?;
     let asked = |status| only.is_none_or(|only| only == status).then(|| counts.of(status));
     Ok(Reply::ok(Counted {

@@ -37,7 +37,14 @@ const FILES: [&str; 7] = [
                        Every path is also there under /v1."
     ),
     // The schemas of parameters, which are not found by themselves.
-    components(schemas(schema::CampaignId, schema::CodeType, schema::ReserveId, count::StatusName)),
+    components(schemas(
+        schema::CampaignId,
+        schema::CodeType,
+        schema::ReserveId,
+        schema::Code,
+        schema::Moment,
+        count::StatusName
+    )),
     tags(
         (name = "codes", description = "Codes of campaigns"),
         (name = "imports", description = "Files of the bucket, saved by whatever host is there"),

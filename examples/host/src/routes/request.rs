@@ -77,6 +77,17 @@ impl Query {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
+
+    /// Refuses parameters that nobody looks at, where one that is spelled wrong would change much.
+    pub(super) fn holds_only(&self, known: &[&str]) -> Result<(), ApiError> {
+        match self.0.keys().find(|name| !known.contains(&name.as_str())) {
+            Some(name) => {
+                let reason = format!("is no parameter of this path: there are {}", known.join(", "));
+                Err(ApiError::invalid(name, &reason))
+            }
+            None => Ok(()),
+        }
+    }
 }
 
 impl FromRequestParts<App> for Query {

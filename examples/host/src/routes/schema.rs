@@ -58,6 +58,18 @@ pub(super) struct OfImport {
 #[schema(value_type = String, pattern = r"^[^\x00-\x1f\x7f-\x9f]{1,256}$", example = "ABC-1")]
 pub(super) struct Code(String);
 
+/// A date and time as in RFC 3339, with its distance from UTC.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00Z")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Moment(String);
+
+impl Code {
+    pub(super) fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
 impl From<code_service::Code> for Code {
     fn from(code: code_service::Code) -> Self {
         Code(code.into_string())
