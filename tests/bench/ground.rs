@@ -86,13 +86,20 @@ impl Ground {
 
     /// The same through any face.
     pub(crate) async fn through(&self, face: Face, processes: usize, work: &Work) -> Vec<Report> {
-        let workers = (0..processes).map(|_| Worker::prepare(face, &self.uri, work)).collect();
+        self.at_once(face, &vec![work.clone(); processes]).await
+    }
+
+    /// Processes that do different work at the same time.
+    pub(crate) async fn at_once(&self, face: Face, works: &[Work]) -> Vec<Report> {
+        let workers = works.iter().map(|work| Worker::prepare(face, &self.uri, work)).collect();
         let before = self.held().await;
         self.settle().await;
         let reports = tokio::task::block_in_place(|| Worker::run(workers));
-        if let Work::Reserve { .. } | Work::ReserveUnderIds { .. } = work {
-            let got: u64 = reports.iter().map(|report| report.done).sum();
-            assert_eq!(self.held().await - before, got, "codes were given twice, or lost");
+        let reserves = |work: &Work| matches!(work, Work::Reserve { .. } | Work::ReserveUnderIds { .. });
+        let got =
+            works.iter().zip(&reports).filter(|(work, _)| reserves(work)).map(|(_, report)| report.done);
+        if works.iter().any(reserves) {
+            assert_eq!(self.held().await - before, got.sum::<u64>(), "codes were given twice, or lost");
         }
         reports
     }

@@ -23,7 +23,7 @@ const PLENTY: usize = 150_000;
 const MILLION: usize = 1_000_000;
 
 /// The names, as `make bench LINE=…` takes them.
-pub(crate) const LINES: [&str; 20] = [
+pub(crate) const LINES: [&str; 21] = [
     "burst",
     "own-ids",
     "old",
@@ -37,6 +37,7 @@ pub(crate) const LINES: [&str; 20] = [
     "empty",
     "expired",
     "import",
+    "beside",
     "count",
     "export",
     "peers",
@@ -150,6 +151,7 @@ impl Bench {
             "empty" => self.empty().await,
             "expired" => vec![self.expired().await],
             "import" => self.import().await,
+            "beside" => vec![self.beside().await],
             "count" => self.count().await,
             "export" => vec![self.export().await],
             "peers" => self.peers().await,

@@ -10,7 +10,10 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
 
-use code_service::{CampaignId, CodeService, CodeType, Error, Export, Options, Reserve, ReserveId, Rows};
+use code_service::{
+    CampaignId, CodeService, CodeType, Error, Export, Import, JobState, Options, Reserve, ReserveId, Rows,
+    SourceFile,
+};
 use code_service_tests::c_library::{self, SYSTEM};
 use code_service_tests::programs::succeeds;
 use code_service_tests::{addon, binary};
@@ -31,6 +34,8 @@ pub(crate) enum Work {
     Empty { campaign: String, callers: usize, calls: usize },
     /// Saves the codes of a file, a code per line.
     Import { file: String },
+    /// The same as a job that outlives its process.
+    ImportJob { file: String },
     /// Counts the pool.
     Count,
     /// Exports all codes.
@@ -215,17 +220,22 @@ async fn measure(service: CodeService, work: Work) -> Report {
         }
         Work::Import { file } => {
             let start = Instant::now();
-            let file = std::fs::File::open(file).expect("written by the parent");
-            let pieces = stream::unfold(file, |mut file| async move {
-                let mut piece = vec![0; 64 * 1024];
-                let read = file.read(&mut piece).expect("readable");
-                piece.truncate(read);
-                (read > 0).then_some((Ok::<_, std::io::Error>(piece), file))
-            });
             let campaign = CampaignId::parse(CAMPAIGN).expect("valid");
-            let report = service.save(&campaign, &kind_of_code(), Rows::csv(pieces)).await.expect("saved");
+            let report = service.save(&campaign, &kind_of_code(), rows(&file)).await.expect("saved");
             assert_eq!(report.rejected, 0);
             one(report.rows, start.elapsed())
+        }
+        Work::ImportJob { file } => {
+            let start = Instant::now();
+            let campaign = CampaignId::parse(CAMPAIGN).expect("valid");
+            service.begin_import(Import::new(campaign, kind_of_code(), &file)).await.expect("queued");
+            let import = service.next_import().await.expect("a server").expect("it was just queued");
+            let open = async |_| {
+                Ok(SourceFile { version: None, size: None, rows: rows(&file), read: Arc::default() })
+            };
+            let job = import.run(open, std::future::pending()).await.expect("a server").expect("it is there");
+            assert_eq!((job.state, job.rejected), (JobState::Completed, 0));
+            one(job.rows, start.elapsed())
         }
         Work::Count => {
             let campaign = CampaignId::parse(CAMPAIGN).expect("valid");
@@ -242,6 +252,17 @@ async fn measure(service: CodeService, work: Work) -> Report {
         }
         Work::Lists { .. } => panic!("that is the addon's"),
     }
+}
+
+/// Of a file that the parent has written.
+fn rows(file: &str) -> Rows {
+    let file = std::fs::File::open(file).expect("written by the parent");
+    Rows::csv(stream::unfold(file, |mut file| async move {
+        let mut piece = vec![0; 64 * 1024];
+        let read = file.read(&mut piece).expect("readable");
+        piece.truncate(read);
+        (read > 0).then_some((Ok::<_, std::io::Error>(piece), file))
+    }))
 }
 
 fn kind_of_code() -> CodeType {

@@ -1,9 +1,9 @@
 //! Saving, counting and exporting.
 
-use super::{Bench, MILLION, ROUNDS, Row};
+use super::{Bench, MILLION, PLENTY, ROUNDS, Row, SEVERAL_SECONDS, timed_for};
 use crate::ground::Ground;
 use crate::peers;
-use crate::worker::Work;
+use crate::worker::{Face, Work};
 
 /// The deployed upsert needs minutes for a million rows: a part of them tells its speed, and a smaller
 /// collection favours it.
@@ -11,7 +11,7 @@ const OLD_ROWS: usize = 200_000;
 
 impl Bench {
     pub(super) async fn import(&mut self) -> Vec<Row> {
-        let [mut ours, mut again, mut plain, mut old, mut old_again] = [const { Vec::new() }; 5];
+        let [mut ours, mut again, mut job, mut plain, mut old, mut old_again] = [const { Vec::new() }; 6];
         for _ in 0..ROUNDS {
             let ground = Ground::empty(&self.mongod, OLD_ROWS).await;
             let file = ground.file();
@@ -31,15 +31,44 @@ impl Bench {
                 side.push(self.ours(&ground, 1, &work).await.rate());
             }
             ground.clear().await;
+            let ground = Ground::empty(&self.mongod, MILLION).await;
+            let file = ground.file();
+            job.push(self.ours(&ground, 1, &Work::ImportJob { file: file.path().into() }).await.rate());
+            ground.clear().await;
         }
         let new = || Row::of("import", "1,000,000 new rows", "rows/s", &ours);
         vec![
             new().beside("plain unordered insert_many", &plain).at_least(0.9),
             new().beside("the deployed upsert", &old).at_least(4.0),
+            Row::of("import", "1,000,000 new rows as a job", "rows/s", &job)
+                .beside("plain unordered insert_many", &plain)
+                .at_least(0.8),
             Row::of("import", "the same rows again", "rows/s", &again)
                 .beside("the deployed upsert, again", &old_again)
                 .at_least(2.0),
         ]
+    }
+
+    /// Reserves while codes are imported into the same pool.
+    pub(super) async fn beside(&mut self) -> Row {
+        let (mut beside, mut alone) = (Vec::new(), Vec::new());
+        for _ in 0..ROUNDS {
+            let reserve = timed_for(256, 1, SEVERAL_SECONDS);
+            alone.push(self.on_fresh(PLENTY, &reserve).await.rate());
+            let ground = Ground::full(&self.mongod, PLENTY).await;
+            let more = Ground::empty(&self.mongod, 2 * MILLION).await;
+            let file = more.file();
+            let import = Work::ImportJob { file: file.path().into() };
+            let reports = ground.at_once(Face::Core, &[reserve, import]).await;
+            // It must have been at work all the time.
+            assert!(reports[1].seconds > SEVERAL_SECONDS, "the import was too short: {reports:?}");
+            beside.push(reports[0].rate());
+            ground.clear().await;
+            more.clear().await;
+        }
+        Row::codes("beside", "256 callers while codes are imported", &beside)
+            .beside("256 callers alone", &alone)
+            .at_least(0.5)
     }
 
     pub(super) async fn count(&mut self) -> Vec<Row> {
