@@ -5,12 +5,11 @@
 //! reads the file again, passes over the batches that have records, and the sum of the records is exact.
 //!
 //! ```text
-//! codes.imports          { _id: id, campaign_id, type, file, dry_run, state, owner?, lease: Date, cancel?, version?,
-//!                          size?, bytes, created, started?, ended?, error?, totals?, undo?, before?, purge: Date }
-//! codes.imports.batches  { _id: { job: id, n }, rows, inserted, updated, rejected, rejections?, saved?, purge: Date }
+//! codes.jobs          { … as of every job, type, dry_run, version?, size?, totals?, before? }
+//! codes.jobs.batches  { _id: { job: id, n }, rows, inserted, updated, rejected, rejections?, saved?, purge: Date }
 //! ```
-//! A process owns a job while it puts its lease off. One that has lost it without knowing can do no harm: a batch that
-//! has a record cannot have another.
+//! A process that has lost its [job](crate::queue) without knowing can do no harm: a batch that has a record cannot have
+//! another.
 
 mod batch;
 mod records;
@@ -18,28 +17,18 @@ mod run;
 
 use std::time::{Duration, SystemTime};
 
-use futures_util::{Stream, TryStreamExt};
-use mongodb::bson::{DateTime, Document, doc};
-use mongodb::options::ReturnDocument;
+use futures_util::Stream;
+use mongodb::bson::{Document, doc};
 
-use crate::document::millis;
 use crate::error::{Error, Result};
-use crate::ids::{CampaignId, CodeType, ReserveId};
+use crate::ids::{CampaignId, CodeType};
+use crate::queue::{self, JobState, Kind, corrupt};
 use crate::save::Rejection;
 use crate::store::{Store, database_error, exists_already};
-use crate::task::{MEDIUM, SHORT, Within, patiently};
+use crate::task::{MEDIUM, SHORT, Within};
 use records::Totals;
 
 pub use run::{RunningImport, SourceFile, Unreadable};
-
-/// How long a process may be silent before another takes its job over.
-const LEASE: Duration = Duration::from_secs(20);
-/// How long jobs are kept.
-const KEEP: Duration = Duration::from_secs(90 * 24 * 60 * 60);
-/// The longest name of a file, in bytes.
-const MAX_FILE_BYTES: usize = 1_024;
-/// The most jobs that a list shows.
-const LISTED: i64 = 1_000;
 
 /// What an import shall do.
 ///
@@ -70,59 +59,6 @@ impl Import {
     /// An import that saves.
     pub fn new(campaign: CampaignId, code_type: CodeType, file: impl Into<String>) -> Self {
         Import { campaign, code_type, file: file.into(), dry_run: false }
-    }
-}
-
-/// How far a job is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum JobState {
-    /// Nobody has begun yet.
-    Queued,
-    /// A process works on it, or has died and another will.
-    Running,
-    /// All of the file is saved.
-    Completed,
-    /// It cannot go on; [`ImportJob::error`] says why. What is counted is saved.
-    Failed,
-    /// Somebody has cancelled it. What is counted is saved.
-    Cancelled,
-    /// What it has inserted is being removed.
-    Undoing,
-    /// What it had inserted is removed.
-    Undone,
-}
-
-impl JobState {
-    /// All of them.
-    pub const ALL: [JobState; 7] = [
-        JobState::Queued,
-        JobState::Running,
-        JobState::Completed,
-        JobState::Failed,
-        JobState::Cancelled,
-        JobState::Undoing,
-        JobState::Undone,
-    ];
-
-    /// The state as every face of the service writes it.
-    pub fn as_str(self) -> &'static str {
-        match self {
-            JobState::Queued => "queued",
-            JobState::Running => "running",
-            JobState::Completed => "completed",
-            JobState::Failed => "failed",
-            JobState::Cancelled => "cancelled",
-            JobState::Undoing => "undoing",
-            JobState::Undone => "undone",
-        }
-    }
-
-    /// Whether nobody works on it any more.
-    pub fn has_ended(self) -> bool {
-        match self {
-            JobState::Queued | JobState::Running | JobState::Undoing => false,
-            JobState::Completed | JobState::Failed | JobState::Cancelled | JobState::Undone => true,
-        }
     }
 }
 
@@ -185,12 +121,8 @@ impl ImportJob {
     }
 
     fn parse(document: &Document, totals: Totals, undo: Option<ImportUndo>) -> Result<ImportJob> {
-        let corrupt =
-            |field: &str| Error::CorruptData { what: format!("a stored import has no usable {field}") };
         let text = |field: &str| document.get_str(field).map_err(|_| corrupt(field));
         let date = |field: &str| document.get_datetime(field).ok().map(|date| date.to_system_time());
-        let state = text("state")?;
-        let state = JobState::ALL.into_iter().find(|known| known.as_str() == state);
         let (started, ended) = (date("started"), date("ended"));
         let until = ended.or(date("now"));
         let took = started.zip(until).and_then(|(since, until)| until.duration_since(since).ok());
@@ -200,13 +132,13 @@ impl ImportJob {
             code_type: CodeType::from_stored(text("type")?),
             file: text("file")?.to_owned(),
             dry_run: document.get_bool("dry_run").unwrap_or(false),
-            state: state.ok_or_else(|| corrupt("state"))?,
+            state: queue::state(document)?,
             rows: totals.rows,
             inserted: totals.inserted,
             updated: totals.updated,
             rejected: totals.rejected,
-            bytes: records::number(document, "bytes"),
-            size: document.contains_key("size").then(|| records::number(document, "size")),
+            bytes: queue::number(document, "bytes"),
+            size: document.contains_key("size").then(|| queue::number(document, "size")),
             created: date("created").ok_or_else(|| corrupt("created"))?,
             started,
             ended,
@@ -219,27 +151,11 @@ impl ImportJob {
 
 /// Puts an import into the queue.
 pub(crate) async fn begin(store: &Store, import: Import) -> Result<ImportJob> {
-    if import.file.is_empty() || import.file.len() > MAX_FILE_BYTES {
-        return Err(Error::invalid("file", format!("must have 1 to {MAX_FILE_BYTES} bytes")));
-    }
     // A transaction does not make the collection that it writes to.
     make(store).await?;
-    let now = store.server_time().await?;
-    let document = doc! {
-        "_id": ReserveId::random().as_str(),
-        "campaign_id": import.campaign.as_str(),
-        "type": import.code_type.as_str(),
-        "file": import.file,
-        "dry_run": import.dry_run,
-        "state": JobState::Queued.as_str(),
-        "lease": now,
-        "bytes": 0_i64,
-        "created": now,
-        "purge": purge(now),
-    };
-    let inserted = store.imports.insert_one(&document).within(SHORT).await;
-    inserted.map_err(|e| database_error("queueing an import", e))?;
-    ImportJob::parse(&document, Totals::default(), None)
+    let fields = doc! { "type": import.code_type.as_str(), "dry_run": import.dry_run };
+    let queued = queue::put(store, Kind::Import, &import.campaign, &import.file, fields).await?;
+    ImportJob::parse(&queued, Totals::default(), None)
 }
 
 async fn make(store: &Store) -> Result<()> {
@@ -252,16 +168,10 @@ async fn make(store: &Store) -> Result<()> {
     }
 }
 
-/// When what is written now may be thrown away.
-fn purge(now: DateTime) -> DateTime {
-    DateTime::from_millis(now.timestamp_millis() + millis(KEEP))
-}
-
 /// An import of a campaign.
 pub(crate) async fn find(store: &Store, campaign: &CampaignId, id: &str) -> Result<Option<ImportJob>> {
-    let found = matching(store, doc! { "_id": id, "campaign_id": campaign.as_str() }).await?;
-    match found.first() {
-        Some(document) => read(store, document).await.map(Some),
+    match queue::find(store, Kind::Import, campaign, id).await? {
+        Some(document) => read(store, &document).await.map(Some),
         None => Ok(None),
     }
 }
@@ -269,24 +179,10 @@ pub(crate) async fn find(store: &Store, campaign: &CampaignId, id: &str) -> Resu
 /// The imports of a campaign, the newest first.
 pub(crate) async fn list(store: &Store, campaign: &CampaignId) -> Result<Vec<ImportJob>> {
     let mut jobs = Vec::new();
-    for document in matching(store, doc! { "campaign_id": campaign.as_str() }).await? {
+    for document in queue::list(store, Kind::Import, campaign).await? {
         jobs.push(read(store, &document).await?);
     }
     Ok(jobs)
-}
-
-/// Documents of imports with the server's time.
-async fn matching(store: &Store, filter: Document) -> Result<Vec<Document>> {
-    let found = async {
-        let pipeline = [
-            doc! { "$match": filter },
-            doc! { "$sort": { "created": -1 } },
-            doc! { "$limit": LISTED },
-            doc! { "$set": { "now": "$$NOW" } },
-        ];
-        store.imports.aggregate(pipeline).await?.try_collect().await
-    };
-    found.within(MEDIUM).await.map_err(|e| database_error("looking imports up", e))
 }
 
 /// An import with what its batches have done so far.
@@ -304,22 +200,8 @@ async fn read(store: &Store, document: &Document) -> Result<ImportJob> {
 /// Asks for the end of an import. One that nobody has begun ends at once, others within seconds; one that has ended
 /// stays as it is.
 pub(crate) async fn cancel(store: &Store, campaign: &CampaignId, id: &str) -> Result<Option<ImportJob>> {
-    let of_state =
-        |state: JobState| doc! { "_id": id, "campaign_id": campaign.as_str(), "state": state.as_str() };
-    let failed = |e| database_error("cancelling an import", e);
-    patiently(store.patience, || async {
-        let at_once = doc! {
-            "state": JobState::Cancelled.as_str(), "ended": "$$NOW", "totals": Totals::default().document(),
-        };
-        let queued = store.imports.update_one(of_state(JobState::Queued), vec![doc! { "$set": at_once }]);
-        if queued.within(SHORT).await.map_err(failed)?.matched_count == 0 {
-            let asked = doc! { "$set": { "cancel": true } };
-            let running = store.imports.update_one(of_state(JobState::Running), asked);
-            running.within(SHORT).await.map_err(failed)?;
-        }
-        Ok(())
-    })
-    .await?;
+    let at_once = doc! { "totals": Totals::default().document() };
+    queue::cancel(store, Kind::Import, campaign, id, at_once).await?;
     find(store, campaign, id).await
 }
 
@@ -344,7 +226,7 @@ pub(crate) async fn undo(store: &Store, campaign: &CampaignId, id: &str) -> Resu
         } },
         doc! { "$unset": ["error", "cancel"] },
     ];
-    let asked = store.imports.update_one(ended, undoing).within(SHORT).await;
+    let asked = store.jobs.update_one(ended, undoing).within(SHORT).await;
     asked.map_err(|e| database_error("asking for the undoing of an import", e))?;
     find(store, campaign, id).await
 }
@@ -359,25 +241,6 @@ pub(crate) fn rejected(
 
 /// Makes a process the owner of the oldest import that waits for one.
 pub(crate) async fn next(store: &Store) -> Result<Option<RunningImport>> {
-    let open = [JobState::Queued, JobState::Running, JobState::Undoing].map(JobState::as_str);
-    let token = ReserveId::random();
-    let queued = doc! { "$eq": ["$state", JobState::Queued.as_str()] };
-    let taken = store
-        .imports
-        .find_one_and_update(
-            doc! { "state": { "$in": open.to_vec() }, "$expr": { "$lte": ["$lease", "$$NOW"] } },
-            vec![doc! { "$set": {
-                "state": { "$cond": [queued, JobState::Running.as_str(), "$state"] },
-                "owner": token.as_str(),
-                "lease": { "$add": ["$$NOW", millis(LEASE)] },
-                "started": { "$ifNull": ["$started", "$$NOW"] },
-            } }],
-        )
-        .sort(doc! { "created": 1 })
-        .return_document(ReturnDocument::After)
-        .within(SHORT)
-        .await
-        .map_err(|e| database_error("looking for an import to run", e))?;
-    let Some(document) = taken else { return Ok(None) };
-    RunningImport::new(store, &document, token).map(Some)
+    let Some((document, owned)) = queue::take(store, Kind::Import).await? else { return Ok(None) };
+    RunningImport::new(&document, owned).map(Some)
 }

@@ -1,4 +1,4 @@
-//! The indexes: exactly those of the deployed service on the codes, two on the ledger, and those of the imports.
+//! The indexes: exactly those of the deployed service on the codes, two on the ledger, and those of the jobs.
 
 use std::fmt;
 use std::time::Duration;
@@ -69,7 +69,7 @@ struct Wanted<'a> {
 
 fn wanted(store: &Store) -> [Wanted<'_>; 9] {
     let on_codes = |keys, sparse| Wanted { collection: &store.codes, keys, sparse, expire_after: None };
-    let on_imports = |keys| Wanted { collection: &store.imports, keys, sparse: false, expire_after: None };
+    let on_jobs = |keys| Wanted { collection: &store.jobs, keys, sparse: false, expire_after: None };
     // Documents that are thrown away at the date that they hold.
     let purged = |collection| Wanted {
         collection,
@@ -83,9 +83,9 @@ fn wanted(store: &Store) -> [Wanted<'_>; 9] {
         on_codes(by_reserve_id(), true),
         purged(&store.ledger),
         Wanted { collection: &store.ledger, keys: by_sweep(), sparse: true, expire_after: None },
-        on_imports(doc! { "campaign_id": 1, "created": -1 }),
-        on_imports(doc! { "state": 1, "created": 1 }),
-        purged(&store.imports),
+        on_jobs(doc! { "campaign_id": 1, "created": -1 }),
+        on_jobs(doc! { "state": 1, "created": 1 }),
+        purged(&store.jobs),
         purged(&store.batches),
     ]
 }

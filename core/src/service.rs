@@ -8,6 +8,7 @@ use crate::attempt::Means;
 use crate::claim::{Claims, Pool};
 use crate::error::Result;
 use crate::export::Export;
+use crate::export_job::{ExportJob, RunningExport};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::import::{Import, ImportJob, RunningImport};
 use crate::indexes::IndexProblem;
@@ -23,7 +24,7 @@ use crate::status::StoredCode;
 use crate::store::Store;
 use crate::sweep::sweep_now_and_then;
 use crate::task::SHORT;
-use crate::{export, import, indexes, lookup, reserve, save, settle};
+use crate::{export, export_job, import, indexes, lookup, reserve, save, settle};
 
 /// The service on one collection of codes. Cheap to clone; every clone shares the connections.
 #[derive(Debug, Clone)]
@@ -365,7 +366,59 @@ impl CodeService {
         self.to_the_end(async move { import::next(&store).await }).await
     }
 
-    /// Creates the indexes that are missing: three on the codes, two on the ledger, four for imports.
+    /// Puts an export into the queue: a file of codes that some process will write, see
+    /// [`next_export`](Self::next_export). `file` is the name by which that process knows it: 1 to 1,024 bytes.
+    ///
+    /// # Errors
+    /// `invalid_argument` with the field `file`; `unavailable` if the database does not answer: the export may have
+    /// been queued.
+    pub async fn begin_export(
+        &self,
+        campaign: &CampaignId,
+        wanted: Export,
+        file: impl Into<String>,
+    ) -> Result<ExportJob> {
+        let (store, campaign, file) = (self.store.clone(), campaign.clone(), file.into());
+        self.to_the_end(async move { export_job::begin(&store, &campaign, &wanted, &file).await }).await
+    }
+
+    /// Looks an export that was queued up; None if the campaign has none of this id.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer.
+    pub async fn export_job(&self, campaign: &CampaignId, id: &str) -> Result<Option<ExportJob>> {
+        let (store, campaign, id) = (self.store.clone(), campaign.clone(), id.to_owned());
+        self.to_the_end(async move { export_job::find(&store, &campaign, &id).await }).await
+    }
+
+    /// The exports of a campaign that were queued, the newest first, at most 1,000.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer.
+    pub async fn export_jobs(&self, campaign: &CampaignId) -> Result<Vec<ExportJob>> {
+        let (store, campaign) = (self.store.clone(), campaign.clone());
+        self.to_the_end(async move { export_job::list(&store, &campaign).await }).await
+    }
+
+    /// Asks for the end of an export that was queued, and returns it as it stands.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer.
+    pub async fn cancel_export(&self, campaign: &CampaignId, id: &str) -> Result<Option<ExportJob>> {
+        let (store, campaign, id) = (self.store.clone(), campaign.clone(), id.to_owned());
+        self.to_the_end(async move { export_job::cancel(&store, &campaign, &id).await }).await
+    }
+
+    /// Takes the oldest export that nobody runs, for this process to run; None if there is none.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer.
+    pub async fn next_export(&self) -> Result<Option<RunningExport>> {
+        let store = self.store.clone();
+        self.to_the_end(async move { export_job::next(&store).await }).await
+    }
+
+    /// Creates the indexes that are missing: three on the codes, two on the ledger, four for jobs.
     ///
     /// On a collection with millions of codes this takes minutes; run it before a deployment, not at the
     /// start of every process. An index that is there is left alone.

@@ -25,9 +25,9 @@ pub(crate) struct Store {
     pub(crate) codes_to_read: Collection<Document>,
     /// The ledger of reserveIds that callers bring themselves.
     pub(crate) ledger: Collection<Document>,
-    /// Imports that were asked for.
-    pub(crate) imports: Collection<Document>,
-    /// What their batches have done.
+    /// Work that outlives its process.
+    pub(crate) jobs: Collection<Document>,
+    /// What the batches of imports have done.
     pub(crate) batches: Collection<Document>,
     /// How long a reservation holds its codes.
     pub(crate) ttl: Duration,
@@ -61,8 +61,8 @@ impl Store {
             codes: database.collection_with_options(&options.collection, on_primary.clone()),
             codes_to_read: database.collection(&options.collection),
             ledger: beside("reservations"),
-            imports: beside("imports"),
-            batches: beside("imports.batches"),
+            jobs: beside("jobs"),
+            batches: beside("jobs.batches"),
             ttl: options.reservation_ttl,
             patience: options.patience,
             tasks: Tasks::default(),

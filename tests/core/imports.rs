@@ -76,7 +76,7 @@ fn counts(job: &ImportJob) -> (u64, u64, u64, u64) {
 /// As if the process that runs the imports had been silent for too long.
 async fn expire(ground: &Ground) {
     let past = doc! { "$set": { "lease": DateTime::from_millis(0) } };
-    ground.test.db.collection::<Document>("codes.imports").update_many(doc! {}, past).await.expect("update");
+    ground.test.db.collection::<Document>("codes.jobs").update_many(doc! {}, past).await.expect("update");
 }
 
 async fn in_database(ground: &Ground) -> u64 {
@@ -320,7 +320,7 @@ async fn nothing_is_added_to_an_import_that_another_has_ended() {
     }
     // Taken over by another process, which ends it before the first has heard of it.
     let gone = doc! { "$set": { "lease": DateTime::from_millis(0), "owner": "nobody" } };
-    ground.test.db.collection::<Document>("codes.imports").update_many(doc! {}, gone).await.expect("update");
+    ground.test.db.collection::<Document>("codes.jobs").update_many(doc! {}, gone).await.expect("update");
     let another = ground.another_service().await;
     let taken = next(&another).await;
     let ended = taken.run(async |_| Err(Unreadable::Final("gone".to_owned())), std::future::pending()).await;

@@ -81,7 +81,7 @@ async fn no_operation_adds_an_index_or_a_collection() {
     assert_eq!(names_of(&indexes(&ground.codes).await).len(), 4);
     let mut collections = ground.test.db.list_collection_names().await.expect("lists");
     collections.sort();
-    assert_eq!(collections, ["codes", "codes.imports", "codes.imports.batches", "codes.reservations"]);
+    assert_eq!(collections, ["codes", "codes.jobs", "codes.jobs.batches", "codes.reservations"]);
 }
 
 #[tokio::test]
@@ -121,10 +121,10 @@ fn missing_beside_the_codes() -> [IndexProblem; 6] {
     [
         ("codes.reservations", BY_PURGE),
         ("codes.reservations", BY_SWEEP),
-        ("codes.imports", "campaign_id_1_created_-1"),
-        ("codes.imports", "state_1_created_1"),
-        ("codes.imports", BY_PURGE),
-        ("codes.imports.batches", BY_PURGE),
+        ("codes.jobs", "campaign_id_1_created_-1"),
+        ("codes.jobs", "state_1_created_1"),
+        ("codes.jobs", BY_PURGE),
+        ("codes.jobs.batches", BY_PURGE),
     ]
     .map(|(collection, name)| problem(collection, name, false))
 }
@@ -215,5 +215,5 @@ async fn another_collection_has_its_own_indexes_and_ledger() {
     assert_eq!(verify(&service).await, []);
     let mut collections = test.db.list_collection_names().await.expect("lists");
     collections.sort();
-    assert_eq!(collections, ["others", "others.imports", "others.imports.batches", "others.reservations"]);
+    assert_eq!(collections, ["others", "others.jobs", "others.jobs.batches", "others.reservations"]);
 }

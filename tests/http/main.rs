@@ -18,6 +18,7 @@ mod disconnect;
 mod envelope;
 mod errors;
 mod export;
+mod exports;
 mod find;
 mod imports;
 mod input;

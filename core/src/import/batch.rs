@@ -17,6 +17,7 @@ use crate::document;
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType};
 use crate::observer::Event;
+use crate::queue;
 use crate::rows::Row;
 use crate::save::Place;
 use crate::store::{Store, database_error, is_duplicate, passing};
@@ -125,7 +126,7 @@ impl Work {
                 "rejected": rejections.len() as i64,
                 "rejections": &rejections,
                 "saved": mark,
-                "purge": super::purge(now),
+                "purge": queue::purge(now),
             };
             if self.dry_run || new.is_empty() {
                 self.record(&record).await?;
@@ -238,7 +239,7 @@ impl Work {
                     "_id": records::id(&records::undo_of(&self.id), n),
                     "removed": removed as i64,
                     "kept": all.saturating_sub(removed) as i64,
-                    "purge": super::purge(now),
+                    "purge": queue::purge(now),
                 };
                 let recorded = self.store.batches.insert_one(record).session(&mut session).within(LONG).await;
                 recorded.map(|_| ()).map_err(of_the_record)

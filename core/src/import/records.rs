@@ -8,6 +8,7 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use super::ImportUndo;
 use crate::error::{Error, Result};
 use crate::ids::InvalidText;
+use crate::queue::{self, number};
 use crate::save::Rejection;
 use crate::store::{Store, database_error, is_duplicate};
 use crate::task::{LONG, MEDIUM, Within};
@@ -57,13 +58,6 @@ pub(super) fn undo_of(job: &str) -> String {
 /// The records of a job.
 fn of(job: &str) -> Document {
     doc! { "_id": { "$gte": { "job": job, "n": Bson::MinKey }, "$lte": { "job": job, "n": Bson::MaxKey } } }
-}
-
-/// A number that is not negative, of whatever type; 0 if there is none.
-pub(super) fn number(document: &Document, field: &str) -> u64 {
-    let value = document.get(field);
-    let number = value.and_then(|value| value.as_i64().or(value.as_i32().map(i64::from)));
-    number.and_then(|number| u64::try_from(number).ok()).unwrap_or(0)
 }
 
 async fn sums(store: &Store, job: &str, fields: &[&str]) -> Result<Document> {
@@ -166,7 +160,7 @@ pub(super) async fn close(store: &Store, job: &str) -> Result<()> {
         if numbers.contains_key(&n) {
             continue;
         }
-        let nothing = doc! { "_id": id(job, n), "rows": 0_i64, "closed": true, "purge": super::purge(now) };
+        let nothing = doc! { "_id": id(job, n), "rows": 0_i64, "closed": true, "purge": queue::purge(now) };
         // It waits for the transaction of such a batch.
         match store.batches.insert_one(nothing).within(LONG).await {
             Err(error) if !is_duplicate(&error) => return Err(database_error("closing an import", error)),

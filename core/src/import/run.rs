@@ -9,24 +9,18 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use mongodb::bson::{DateTime, Document, doc};
-use mongodb::options::ReturnDocument;
-use tokio::sync::watch;
 
 use super::batch::{Outcome, Work};
 use super::records::{self, IN_FLIGHT};
-use super::{ImportJob, JobState, LEASE, Totals};
-use crate::document::millis;
+use super::{ImportJob, Totals};
 use crate::error::{Error, ErrorKind, Result};
-use crate::ids::ReserveId;
+use crate::queue::{JobState, Owned, literal};
 use crate::rows::{Row, Rows};
-use crate::store::{Store, database_error};
-use crate::task::{SHORT, Within, patiently};
+use crate::task::patiently;
 
 /// The rows of one batch. It is part of what a record means: with another number, records of half done imports would
 /// be of other rows.
 const BATCH: usize = 5_000;
-/// How often a lease is put off, and what was read is written down.
-const BEAT: Duration = Duration::from_secs(2);
 /// How often a file is opened again that broke off and gave nothing new meanwhile.
 const OPENINGS: u32 = 8;
 /// The first pause before that; each is twice as long as the one before.
@@ -59,14 +53,10 @@ pub enum Unreadable {
 #[derive(Debug)]
 pub struct RunningImport {
     work: Arc<Work>,
-    token: ReserveId,
+    owned: Owned,
     file: String,
     undoing: bool,
     version: Option<String>,
-    read: Arc<AtomicU64>,
-    cancelled: watch::Receiver<bool>,
-    // Ends with it.
-    _heart: Heart,
 }
 
 /// How it ended for this process.
@@ -108,30 +98,24 @@ impl From<Error> for Stop {
 }
 
 impl RunningImport {
-    pub(super) fn new(store: &Store, document: &Document, token: ReserveId) -> Result<Self> {
+    pub(super) fn new(document: &Document, owned: Owned) -> Result<Self> {
         let job = ImportJob::parse(document, Totals::default(), None)?;
-        let (lost, cancelled) = (watch::channel(false), watch::channel(false));
-        let read = Arc::<AtomicU64>::default();
         let work = Work {
-            store: store.clone(),
+            store: owned.store.clone(),
             id: job.id,
             campaign: job.campaign,
             code_type: job.code_type,
             dry_run: job.dry_run,
             known: AtomicBool::new(false),
             marks: HashSet::new().into(),
-            lost: lost.1,
+            lost: owned.lost(),
         };
-        let heart = Heart::start(store, &work.id, &token, &read, lost.0, cancelled.0);
         Ok(RunningImport {
             work: Arc::new(work),
-            token,
+            owned,
             file: job.file,
             undoing: job.state == JobState::Undoing,
             version: document.get_str("version").ok().map(str::to_owned),
-            read,
-            cancelled: cancelled.1,
-            _heart: heart,
         })
     }
 
@@ -217,7 +201,7 @@ impl RunningImport {
                 return Err(end);
             }
             if let Some(reason) = broken {
-                let came = self.read.load(Ordering::Relaxed);
+                let came = self.owned.bytes.load(Ordering::Relaxed);
                 if came > furthest {
                     (furthest, openings, pause) = (came, 0, PAUSE);
                 }
@@ -269,7 +253,7 @@ impl RunningImport {
                     break;
                 }
             };
-            self.read.store(batches.read.load(Ordering::Relaxed), Ordering::Relaxed);
+            self.owned.bytes.store(batches.read.load(Ordering::Relaxed), Ordering::Relaxed);
             if rows.is_empty() || (step != Step::Save && n > last) {
                 break;
             }
@@ -314,10 +298,10 @@ impl RunningImport {
     }
 
     fn asked(&self) -> Option<End> {
-        if *self.work.lost.borrow() {
+        if self.owned.is_lost() {
             return Some(End::Lost);
         }
-        (!self.undoing && *self.cancelled.borrow()).then_some(End::Cancelled)
+        (!self.undoing && self.owned.is_cancelled()).then_some(End::Cancelled)
     }
 
     /// Remembers which file it is that is being read.
@@ -335,7 +319,7 @@ impl RunningImport {
         }
         let mut fields = Document::new();
         if let Some(version) = &version {
-            fields.insert("version", version);
+            fields.insert("version", literal(version));
         }
         if let Some(size) = size {
             fields.insert("size", i64::try_from(size).unwrap_or(i64::MAX));
@@ -343,18 +327,11 @@ impl RunningImport {
         if fields.is_empty() {
             return Ok(());
         }
-        let kept =
-            self.work.store.imports.update_one(self.mine(), doc! { "$set": fields }).within(SHORT).await;
-        let kept = kept.map_err(|e| Stop::Error(database_error("writing down what is imported", e)))?;
-        if kept.matched_count == 0 {
+        if !self.owned.set(fields).await? {
             return Err(Stop::End(End::Lost));
         }
         self.version = version;
         Ok(())
-    }
-
-    fn mine(&self) -> Document {
-        doc! { "_id": self.id(), "owner": self.token.as_str() }
     }
 
     /// Writes down how it ended.
@@ -362,41 +339,31 @@ impl RunningImport {
         let store = &self.work.store;
         let state = match end {
             End::Lost => return Ok(()),
-            End::GivenBack => {
-                return self.set(doc! { "lease": "$$NOW" }).await;
+            End::GivenBack => return self.owned.give_back().await.map(drop),
+            End::Undone => {
+                return self.owned.set(doc! { "state": JobState::Undone.as_str() }).await.map(drop);
             }
-            End::Undone => return self.set(doc! { "state": JobState::Undone.as_str() }).await,
             End::NotUndone(reason) => {
-                return self.set(doc! { "state": "$before", "error": literal(reason) }).await;
+                let as_before = doc! { "state": "$before", "error": literal(reason) };
+                return self.owned.set(as_before).await.map(drop);
             }
             End::Completed => JobState::Completed,
-            End::Cancelled | End::Failed(_) => {
-                records::close(store, self.id()).await?;
-                if matches!(end, End::Cancelled) { JobState::Cancelled } else { JobState::Failed }
-            }
+            End::Cancelled => JobState::Cancelled,
+            End::Failed(_) => JobState::Failed,
         };
+        if state != JobState::Completed {
+            records::close(store, self.id()).await?;
+        }
         let totals = records::totals(store, self.id()).await?;
         let mut fields = doc! {
             "state": state.as_str(), "ended": "$$NOW", "totals": literal(totals.document()),
-            "bytes": i64::try_from(self.read.load(Ordering::Relaxed)).unwrap_or(i64::MAX),
+            "bytes": self.owned.bytes(),
         };
         if let End::Failed(reason) = end {
             fields.insert("error", literal(reason));
         }
-        self.set(fields).await
+        self.owned.set(fields).await.map(drop)
     }
-
-    /// Changes the job if it is this process's. It may be repeated.
-    async fn set(&self, fields: Document) -> Result<()> {
-        let changed = self.work.store.imports.update_one(self.mine(), vec![doc! { "$set": fields }]);
-        let changed = changed.within(SHORT).await;
-        changed.map(|_| ()).map_err(|e| database_error("writing down how an import ended", e))
-    }
-}
-
-/// Something that is no expression, whatever is in it.
-fn literal(value: impl Into<mongodb::bson::Bson>) -> Document {
-    doc! { "$literal": value.into() }
 }
 
 async fn one(
@@ -442,54 +409,5 @@ impl Batches {
         }
         let behind = self.kept.split_off(BATCH);
         Ok(std::mem::replace(&mut self.kept, behind))
-    }
-}
-
-/// Puts the lease off while it lives.
-#[derive(Debug)]
-struct Heart(tokio::task::AbortHandle);
-
-impl Drop for Heart {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
-
-impl Heart {
-    fn start(
-        store: &Store,
-        id: &str,
-        token: &ReserveId,
-        read: &Arc<AtomicU64>,
-        lost: watch::Sender<bool>,
-        cancelled: watch::Sender<bool>,
-    ) -> Self {
-        let (store, read) = (store.clone(), Arc::clone(read));
-        let mine = doc! { "_id": id, "owner": token.as_str() };
-        let beating = async move {
-            loop {
-                tokio::time::sleep(BEAT).await;
-                let (imports, mine, read) =
-                    (store.imports.clone(), mine.clone(), read.load(Ordering::Relaxed));
-                // Not aborted in the middle of a command, which the driver does not bear.
-                let beat = store.tasks.to_the_end(async move {
-                    let fields = doc! {
-                        "lease": { "$add": ["$$NOW", millis(LEASE)] },
-                        "bytes": i64::try_from(read).unwrap_or(i64::MAX),
-                    };
-                    let renewed = imports
-                        .find_one_and_update(mine, vec![doc! { "$set": fields }])
-                        .return_document(ReturnDocument::After);
-                    renewed.within(SHORT).await.map_err(|e| database_error("keeping an import", e))
-                });
-                match beat.await {
-                    Ok(Some(job)) => drop(cancelled.send(job.get_bool("cancel").unwrap_or(false))),
-                    Ok(None) => drop(lost.send(true)),
-                    // The database is away, for others, too.
-                    Err(_) => {}
-                }
-            }
-        };
-        Heart(tokio::spawn(beating).abort_handle())
     }
 }

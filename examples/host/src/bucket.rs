@@ -7,12 +7,14 @@ use async_trait::async_trait;
 use axum::http::HeaderValue;
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use futures_util::{StreamExt, TryStreamExt};
+use futures_util::{Stream, StreamExt, TryStreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
-use object_store::{Attribute, ClientOptions, Error, GetOptions, ObjectStore};
+use object_store::{
+    Attribute, ClientOptions, Error, GetOptions, ObjectStore, ObjectStoreExt, WriteMultipart,
+};
 
 use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
@@ -86,6 +88,39 @@ impl ScoringBucket {
                 })
                 .boxed(),
         })
+    }
+}
+
+/// The parts in which a file is written: the smallest that S3 takes.
+const PART: usize = 5 << 20;
+/// Parts that are on their way at once.
+const PARTS: usize = 2;
+
+impl ScoringBucket {
+    /// Writes a file. It is there when this has succeeded; what has come before an error is thrown away.
+    pub(crate) async fn write(
+        &self,
+        key: &str,
+        mut pieces: impl Stream<Item = Result<Bytes, String>> + Unpin,
+    ) -> Result<(), String> {
+        let store = self.store.as_ref().ok_or(NotOpened::NoBucket.as_str())?;
+        let path = Path::parse(key).map_err(|_| "the name of the file is none of the bucket's".to_owned())?;
+        let failed = |error: Error| format!("the bucket cannot be written to: {}", cause(&error));
+        let upload = store.put_multipart(&path).await.map_err(failed)?;
+        let mut file = WriteMultipart::new_with_chunk_size(upload, PART);
+        let written = async {
+            while let Some(piece) = pieces.next().await {
+                file.wait_for_capacity(PARTS).await.map_err(failed)?;
+                file.put(piece?);
+            }
+            Ok(())
+        };
+        if let Err(reason) = written.await {
+            // What cannot be thrown away now is thrown away by the rules of the bucket.
+            let _ = file.abort().await;
+            return Err(reason);
+        }
+        file.finish().await.map(drop).map_err(failed)
     }
 }
 

@@ -284,7 +284,7 @@ pub(crate) struct Imports {
     /// Larger files, in bytes, are imported after the reply: within the balancer's 60 s they might not be.
     #[serde(deserialize_with = "values::parsed")]
     pub(crate) async_bytes: u64,
-    /// Whether this host runs imports, those of others included; it needs the bucket for that.
+    /// Whether this host runs imports and exports that were queued, at whichever host; it needs the bucket for that.
     #[serde(deserialize_with = "values::parsed")]
     pub(crate) run: bool,
 }

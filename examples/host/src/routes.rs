@@ -6,13 +6,14 @@ mod count;
 mod dev;
 mod document;
 pub(crate) mod export;
+mod exports;
 mod find;
 mod health;
 mod imports;
 mod request;
 mod reservations;
 mod reserve;
-mod schema;
+pub(crate) mod schema;
 mod settle;
 
 use std::ops::Deref;
@@ -88,6 +89,8 @@ pub(crate) fn router(config: &Config) -> Router<App> {
         .routes(routes!(imports::get, imports::cancel))
         .routes(routes!(imports::undo))
         .routes(routes!(imports::rejected))
+        .routes(routes!(exports::begin, exports::list))
+        .routes(routes!(exports::get, exports::cancel))
         .routes(routes!(count::count))
         .routes(routes!(reserve::reserve))
         .routes(routes!(reservations::put, reservations::get))

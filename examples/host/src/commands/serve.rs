@@ -22,7 +22,7 @@ use crate::routes::{Parts, Readiness, export};
 use crate::server::{self, Limits};
 use crate::traces::Traces;
 use crate::watch::Watched;
-use crate::{config, http, imports, logs, metrics, watch};
+use crate::{config, http, jobs, logs, metrics, watch};
 
 /// How long work may go on that nobody waits for when the host ends.
 const LAST_WORK: Duration = Duration::from_secs(3);
@@ -51,7 +51,7 @@ pub(crate) async fn run(
         // The line on standard error is for people; this one is for whoever reads only the log.
         tracing::error!(target: "code_service_host::serve", "not started: {message}");
     }
-    let (listener, router, service, imports) = started?;
+    let (listener, router, service, jobs) = started?;
     let limits = Limits {
         connections: config.service.max_connections,
         idle: config.service.idle_timeout,
@@ -62,10 +62,10 @@ pub(crate) async fn run(
     if !server::serve(listener, router, limits, stop).await {
         tracing::warn!(target: "code_service_host::serve", "stopped with requests still running");
     }
-    // An import is another host's now, once it knows; and what callers who went away have left: codes that are given back.
+    // A job is another host's now, once it knows; and what callers who went away have left: codes that are given back.
     let last = async {
-        if let Some(imports) = imports {
-            let _ = imports.await;
+        if let Some(jobs) = jobs {
+            let _ = jobs.await;
         }
         service.close().await;
     };
@@ -107,8 +107,8 @@ async fn start(
     let listener =
         TcpListener::bind(address).await.map_err(|e| format!("port {}: {e}", config.service.port))?;
     let port = listener.local_addr().map_err(|e| e.to_string())?.port();
-    let imports = (config.imports.run && bucket.is_there())
-        .then(|| tokio::spawn(imports::run(service.clone(), bucket.clone(), stopping.clone())));
+    let jobs = (config.imports.run && bucket.is_there())
+        .then(|| tokio::spawn(jobs::run(service.clone(), bucket.clone(), stopping.clone())));
     let parts = Parts {
         readiness: Readiness::new(service.clone(), stopping.clone()),
         service: service.clone(),
@@ -120,10 +120,10 @@ async fn start(
         config: config.clone(),
     };
     tracing::info!(target: "code_service_host::serve", port, environment = environment.name(), "listening");
-    Ok((listener, http::router(parts.into()), service, imports))
+    Ok((listener, http::router(parts.into()), service, jobs))
 }
 
-/// What is there once the host is, with what runs imports.
+/// What is there once the host is, with what runs jobs.
 type Started = (TcpListener, axum::Router, CodeService, Option<JoinHandle<()>>);
 
 async fn check_indexes(service: &CodeService) -> Result<(), String> {

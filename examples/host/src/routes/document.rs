@@ -48,6 +48,7 @@ const FILES: [&str; 7] = [
     tags(
         (name = "codes", description = "Codes of campaigns"),
         (name = "imports", description = "Files of the bucket, saved by whatever host is there"),
+        (name = "exports", description = "Files of codes in the bucket, written by whatever host is there"),
         (name = "reservations", description = "Reservations under an id of the caller's"),
         (name = "platform", description = "What probes and Prometheus ask")
     )

@@ -13,17 +13,15 @@ use code_service::{Code, Error, Export, ReserveId, StoredCode};
 use futures_util::stream::{self, BoxStream};
 use futures_util::{Stream, StreamExt};
 use jiff::Timestamp;
-use serde::Serialize;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::timeout;
 use tracing::Span;
-use utoipa::ToSchema;
 
 use super::request::{Campaign, Query};
 use super::{App, count, schema};
 use crate::auth::Supreme;
 use crate::error::{ApiError, ErrorEnvelope, Refused};
-use crate::reply::timestamp;
+use crate::lines::{Form, KnownCode};
 
 /// How many exports may run at once. Each keeps the database busy, and some megabytes.
 pub(crate) const MOST: usize = 4;
@@ -34,47 +32,6 @@ const PIECE: usize = 500;
 const FIRST: Duration = Duration::from_secs(10);
 /// After so long without a code comes an empty line: the balancer cuts connections that are silent for 60 seconds.
 const SILENT: Duration = Duration::from_secs(15);
-
-/// A code with all that is known of it. What does not apply is missing.
-#[derive(Serialize, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub(super) struct KnownCode {
-    code: schema::Code,
-    r#type: String,
-    /// `available`, `reserved` or `assigned`
-    status: &'static str,
-    /// When it was last saved.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(format = DateTime)]
-    saved: Option<String>,
-    /// When it was last reserved, if it was not released since.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(format = DateTime)]
-    reserved: Option<String>,
-    /// When it was assigned.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    #[schema(format = DateTime)]
-    assigned: Option<String>,
-    /// Under which id it was reserved then.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reserve_id: Option<String>,
-}
-
-impl From<StoredCode> for KnownCode {
-    fn from(stored: StoredCode) -> Self {
-        // The deployed service leaves the id behind on codes that it releases.
-        let id = stored.reserve_id.filter(|_| stored.reserved.is_some());
-        KnownCode {
-            code: stored.code.into(),
-            r#type: stored.code_type.as_str().to_owned(),
-            status: stored.status.as_str(),
-            saved: stored.saved.map(timestamp),
-            reserved: stored.reserved.map(timestamp),
-            assigned: stored.assigned.map(timestamp),
-            reserve_id: id.map(|id| id.as_str().to_owned()),
-        }
-    }
-}
 
 /// Exports codes
 ///
@@ -118,8 +75,8 @@ pub(super) async fn export(
     query: Query,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
-    let form = Form::accepted(&headers)?;
-    let wanted = wanted(&app, &query)?;
+    let form = accepted(&headers)?;
+    let wanted = wanted(&app, &query, None)?;
     let place = app.exports.clone().try_acquire_owned();
     let place = place.map_err(|_| ApiError::unavailable("too many exports are running: try again"))?;
     let mut codes = app.service.export(&campaign, wanted).ready_chunks(PIECE).boxed();
@@ -140,8 +97,8 @@ pub(super) async fn export(
 }
 
 /// What the query says.
-fn wanted(app: &App, query: &Query) -> Result<Export, ApiError> {
-    query.holds_only(&[
+pub(super) fn wanted(app: &App, query: &Query, besides: Option<&str>) -> Result<Export, ApiError> {
+    let known = [
         "type",
         "status",
         "reserveId",
@@ -152,7 +109,8 @@ fn wanted(app: &App, query: &Query) -> Result<Export, ApiError> {
         "assignedSince",
         "assignedBefore",
         "after",
-    ])?;
+    ];
+    query.holds_only(&known.into_iter().chain(besides).collect::<Vec<_>>())?;
     let mut wanted = Export::default();
     wanted.code_type = query.get("type").map(|name| app.allowed_type(name)).transpose()?;
     wanted.status = query.get("status").map(count::status).transpose()?;
@@ -177,79 +135,24 @@ fn moment(query: &Query, name: &str) -> Result<Option<SystemTime>, ApiError> {
     })
 }
 
-/// How codes are written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Form {
-    /// An object per line.
-    Ndjson,
-    /// The same columns, behind their names.
-    Csv,
-}
-
-/// The names of the columns.
-const COLUMNS: [&str; 7] = ["code", "type", "status", "saved", "reserved", "assigned", "reserveId"];
-
-impl Form {
-    /// The one that the caller likes best, by its header `Accept`; NDJSON if it likes both as much.
-    fn accepted(headers: &HeaderMap) -> Result<Self, ApiError> {
-        let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
-        let accepted: Vec<(&str, f32)> = accepted.flat_map(|value| value.split(',')).map(liked).collect();
-        let likes = |form: Form| {
-            let (kind, _) = form.name().split_once('/').unwrap_or_default();
-            let any_of_kind = format!("{kind}/*");
-            // The most precise of them counts.
-            let of = |name: &str| accepted.iter().find(|(range, _)| range.eq_ignore_ascii_case(name));
-            let found = of(form.name()).or_else(|| of(&any_of_kind)).or_else(|| of("*/*"));
-            found.map_or(if accepted.is_empty() { 1.0 } else { 0.0 }, |(_, quality)| *quality)
-        };
-        let (ndjson, csv) = (likes(Form::Ndjson), likes(Form::Csv));
-        if ndjson.max(csv) <= 0.0 {
-            let message = "codes come as application/x-ndjson or text/csv: accept one of them";
-            return Err(ApiError::new(StatusCode::NOT_ACCEPTABLE, "notAcceptable", message));
-        }
-        Ok(if csv > ndjson { Form::Csv } else { Form::Ndjson })
+/// The one that the caller likes best, by its header `Accept`; NDJSON if it likes both as much.
+fn accepted(headers: &HeaderMap) -> Result<Form, ApiError> {
+    let accepted = headers.get_all(header::ACCEPT).iter().filter_map(|value| value.to_str().ok());
+    let accepted: Vec<(&str, f32)> = accepted.flat_map(|value| value.split(',')).map(liked).collect();
+    let likes = |form: Form| {
+        let (kind, _) = form.name().split_once('/').unwrap_or_default();
+        let any_of_kind = format!("{kind}/*");
+        // The most precise of them counts.
+        let of = |name: &str| accepted.iter().find(|(range, _)| range.eq_ignore_ascii_case(name));
+        let found = of(form.name()).or_else(|| of(&any_of_kind)).or_else(|| of("*/*"));
+        found.map_or(if accepted.is_empty() { 1.0 } else { 0.0 }, |(_, quality)| *quality)
+    };
+    let (ndjson, csv) = (likes(Form::Ndjson), likes(Form::Csv));
+    if ndjson.max(csv) <= 0.0 {
+        let message = "codes come as application/x-ndjson or text/csv: accept one of them";
+        return Err(ApiError::new(StatusCode::NOT_ACCEPTABLE, "notAcceptable", message));
     }
-
-    fn name(self) -> &'static str {
-        match self {
-            Form::Ndjson => "application/x-ndjson",
-            Form::Csv => "text/csv",
-        }
-    }
-
-    fn content_type(self) -> &'static str {
-        match self {
-            Form::Ndjson => "application/x-ndjson",
-            Form::Csv => "text/csv; charset=utf-8; header=present",
-        }
-    }
-
-    fn head(self) -> Option<Bytes> {
-        match self {
-            Form::Ndjson => None,
-            Form::Csv => Some(Bytes::from(COLUMNS.join(",") + "\n")),
-        }
-    }
-
-    fn write(self, codes: impl Iterator<Item = KnownCode>) -> Vec<u8> {
-        match self {
-            Form::Ndjson => codes.fold(Vec::new(), |mut lines, code| {
-                serde_json::to_writer(&mut lines, &code).expect("texts can be written to memory");
-                lines.push(b'\n');
-                lines
-            }),
-            Form::Csv => {
-                let mut lines = csv::Writer::from_writer(Vec::new());
-                for code in codes {
-                    let optional = [&code.saved, &code.reserved, &code.assigned, &code.reserve_id];
-                    let optional = optional.into_iter().map(|text| text.as_deref().unwrap_or_default());
-                    let columns = [code.code.as_str(), &code.r#type, code.status].into_iter().chain(optional);
-                    lines.write_record(columns).expect("memory takes any line");
-                }
-                lines.into_inner().expect("memory takes any line")
-            }
-        }
-    }
+    Ok(if csv > ndjson { Form::Csv } else { Form::Ndjson })
 }
 
 /// A range of a header `Accept`, and how much it is liked.

@@ -7,11 +7,11 @@ use serde_json::Value;
 use utoipa::ToSchema;
 
 use super::body::Json;
-use super::export::KnownCode;
 use super::request::Campaign;
 use super::{App, schema};
 use crate::auth::Supreme;
 use crate::error::{ApiError, BodyRefused, ErrorEnvelope, Refused};
+use crate::lines::KnownCode;
 use crate::reply::{Envelope, Reply};
 
 /// Which code.

@@ -4,13 +4,14 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use code_service::ImportJob;
+use code_service::{CampaignId, ImportJob};
 use futures_util::TryStreamExt;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
-use super::request::{Campaign, Import};
+use super::request::{Campaign, Job};
 use super::schema;
 use crate::auth::Supreme;
 use crate::error::{ApiError, ErrorEnvelope, Refused};
@@ -98,14 +99,23 @@ pub(super) struct Imports {
     imports: Vec<ImportReply>,
 }
 
-/// 202: it was queued, and stands there.
+/// 202: it was queued.
 pub(super) fn accepted(job: ImportJob) -> Response {
-    let campaign =
-        percent_encoding::utf8_percent_encode(job.campaign.as_str(), percent_encoding::NON_ALPHANUMERIC);
-    let place = format!("/{campaign}/imports/{}", job.id);
-    let mut response = Reply::accepted(ImportReply::from(job)).into_response();
+    let place = place(&job.campaign, "imports", &job.id);
+    queued(&place, ImportReply::from(job))
+}
+
+/// The path of a job.
+pub(super) fn place(campaign: &CampaignId, kind: &str, id: &str) -> String {
+    let campaign = utf8_percent_encode(campaign.as_str(), NON_ALPHANUMERIC);
+    format!("/{campaign}/{kind}/{id}")
+}
+
+/// 202: it was queued, and stands there.
+pub(super) fn queued(place: &str, job: impl Serialize) -> Response {
+    let mut response = Reply::accepted(job).into_response();
     let headers = response.headers_mut();
-    if let Ok(place) = HeaderValue::from_str(&place) {
+    if let Ok(place) = HeaderValue::from_str(place) {
         headers.insert(header::LOCATION, place);
     }
     headers.insert("preference-applied", HeaderValue::from_static("respond-async"));
@@ -150,7 +160,7 @@ pub(super) async fn list(
 pub(super) async fn get(
     _: Supreme,
     State(app): State<App>,
-    Import(campaign, id): Import,
+    Job(campaign, id): Job,
 ) -> Result<Reply<ImportReply>, ApiError> {
     found(app.service.import(&campaign, &id).await?)
 }
@@ -175,7 +185,7 @@ pub(super) async fn get(
 pub(super) async fn cancel(
     _: Supreme,
     State(app): State<App>,
-    Import(campaign, id): Import,
+    Job(campaign, id): Job,
 ) -> Result<Reply<ImportReply>, ApiError> {
     found(app.service.cancel_import(&campaign, &id).await?)
 }
@@ -199,7 +209,7 @@ pub(super) async fn cancel(
 pub(super) async fn undo(
     _: Supreme,
     State(app): State<App>,
-    Import(campaign, id): Import,
+    Job(campaign, id): Job,
 ) -> Result<Response, ApiError> {
     Ok(accepted(app.service.undo_import(&campaign, &id).await?.ok_or_else(not_found)?))
 }
@@ -223,7 +233,7 @@ pub(super) async fn undo(
 pub(super) async fn rejected(
     _: Supreme,
     State(app): State<App>,
-    Import(campaign, id): Import,
+    Job(campaign, id): Job,
 ) -> Result<Response, ApiError> {
     app.service.import(&campaign, &id).await?.ok_or_else(not_found)?;
     let head = futures_util::stream::iter([Ok(Bytes::from_static(b"row,reason\n"))]);

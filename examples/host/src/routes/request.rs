@@ -18,6 +18,7 @@ struct InPath {
     campaign_id: String,
     reserve_id: Option<String>,
     import_id: Option<String>,
+    export_id: Option<String>,
 }
 
 async fn in_path(parts: &mut Parts, app: &App) -> Result<InPath, ApiError> {
@@ -58,15 +59,16 @@ impl FromRequestParts<App> for Reservation {
     }
 }
 
-/// The campaign and the id of an import in the path.
-pub(super) struct Import(pub(super) CampaignId, pub(super) String);
+/// The campaign and the id of an import or export in the path.
+pub(super) struct Job(pub(super) CampaignId, pub(super) String);
 
-impl FromRequestParts<App> for Import {
+impl FromRequestParts<App> for Job {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, ApiError> {
         let path = in_path(parts, app).await?;
-        Ok(Import(CampaignId::parse(path.campaign_id)?, path.import_id.unwrap_or_default()))
+        let id = path.import_id.or(path.export_id).unwrap_or_default();
+        Ok(Job(CampaignId::parse(path.campaign_id)?, id))
     }
 }
 

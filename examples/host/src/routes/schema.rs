@@ -53,10 +53,23 @@ pub(super) struct OfImport {
     import_id: String,
 }
 
+/// The path of an export.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Path)]
+#[expect(dead_code, reason = "only its description is used")]
+pub(super) struct OfExport {
+    /// The campaign that owns the codes
+    #[param(rename = "campaignId", inline = false)]
+    campaign_id: CampaignId,
+    /// The id of the export
+    #[param(rename = "exportId", example = "0b4f5e0e-6c1c-4f0e-9f0a-2f4f5d0c7a11")]
+    export_id: String,
+}
+
 /// One code: at most 256 bytes, without control characters.
 #[derive(Serialize, ToSchema)]
 #[schema(value_type = String, pattern = r"^[^\x00-\x1f\x7f-\x9f]{1,256}$", example = "ABC-1")]
-pub(super) struct Code(String);
+pub(crate) struct Code(String);
 
 /// A date and time as in RFC 3339, with its distance from UTC.
 #[derive(ToSchema)]
@@ -65,7 +78,7 @@ pub(super) struct Code(String);
 pub(super) struct Moment(String);
 
 impl Code {
-    pub(super) fn as_str(&self) -> &str {
+    pub(crate) fn as_str(&self) -> &str {
         &self.0
     }
 }
