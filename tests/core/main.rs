@@ -1,11 +1,14 @@
 //! The behaviour of the core on a real MongoDB: one file per theme, one fact per test.
 
+mod check;
+mod check_at_work;
 mod concurrency;
 mod connect;
 mod document;
 mod engine;
 mod expiry;
 mod faults;
+mod generate;
 mod held_up;
 mod idempotent;
 mod indexes;
