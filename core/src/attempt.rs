@@ -224,10 +224,10 @@ async fn in_use_without_entry(store: &Store, owned: &Owned) -> Result<Option<Err
 }
 
 /// Gives back what attempts with these dates hold under the id, and takes the id away from what was assigned while
-/// they held it. What has no such date belongs to somebody else who happens to have the same id.
-pub(crate) async fn give_back_past(store: &Store, id: &ReserveId, past: &[DateTime]) -> Result<()> {
+/// they held it. What has no such date belongs to somebody else who happens to have the same id. Returns how many.
+pub(crate) async fn give_back_past(store: &Store, id: &ReserveId, past: &[DateTime]) -> Result<u64> {
     if past.is_empty() || is(Mutant::NoSweep) {
-        return Ok(());
+        return Ok(0);
     }
     let dead = |mut filter: Document| {
         filter.insert("reserveId", id.as_str());
@@ -239,9 +239,9 @@ pub(crate) async fn give_back_past(store: &Store, id: &ReserveId, past: &[DateTi
     // Somebody has assigned these meanwhile and named no id: they are theirs, and not of this one.
     let taken = store.codes.update_many(dead(assigned), doc! { "$unset": { "reserveId": "" } });
     let failed = |e| database_error("giving codes of a dead attempt back", e);
-    held.within(MEDIUM).await.map_err(failed)?;
-    taken.within(MEDIUM).await.map_err(failed)?;
-    Ok(())
+    let held = held.within(MEDIUM).await.map_err(failed)?.modified_count;
+    let taken = taken.within(MEDIUM).await.map_err(failed)?.modified_count;
+    Ok(held + taken)
 }
 
 /// The codes that were granted under the entry's id and date and have not been released since.

@@ -14,7 +14,7 @@ pub const MAX_ID_BYTES: usize = 256;
 pub const MAX_TYPE_BYTES: usize = 64;
 
 /// The rule that all four share. Returns what is wrong, never the value: it may be a code.
-fn check(text: &str, max_bytes: usize) -> std::result::Result<(), InvalidText> {
+pub(crate) fn check(text: &str, max_bytes: usize) -> std::result::Result<(), InvalidText> {
     if text.is_empty() {
         Err(InvalidText::Empty)
     } else if text.len() > max_bytes {

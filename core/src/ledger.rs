@@ -233,12 +233,8 @@ impl Ledger {
             .await
             .map_err(failed)?;
         let due: Vec<Document> = due.try_collect().within(SHORT).await.map_err(failed)?;
-        let parse = |entry: Document| {
-            let granted = entry.get_str("state").ok() == Some("granted");
-            Entry::parse(entry, if granted { State::Granted } else { State::Abandoned })
-        };
         // One that nobody can read must not keep the others from being swept.
-        Ok(due.into_iter().filter_map(|entry| parse(entry).ok()).collect())
+        Ok(due.into_iter().filter_map(|entry| Entry::due(entry).ok()).collect())
     }
 
     /// Nothing is left of the attempts before the granted one.
@@ -318,6 +314,12 @@ impl Entry {
             owner: text("owner")?.to_owned(),
             parameters: entry,
         })
+    }
+
+    /// Reads an entry whose attempts, but for a granted one, can do nothing more.
+    pub(crate) fn due(entry: Document) -> Result<Self> {
+        let granted = entry.get_str("state").ok() == Some("granted");
+        Entry::parse(entry, if granted { State::Granted } else { State::Abandoned })
     }
 
     pub(crate) fn is_owned_by(&self, token: &ReserveId) -> bool {

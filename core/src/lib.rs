@@ -40,7 +40,8 @@
 //!
 //! # What it needs
 //! MongoDB 5.0 or newer as a replica set, a tokio runtime with time and I/O, and the three indexes on the
-//! codes that [`CodeService::ensure_indexes`] creates.
+//! codes that [`CodeService::ensure_indexes`] creates. [`CodeService::check`] looks whether all that lies there is
+//! as it should be.
 //!
 //! A call can be dropped at any point: every command that it has begun runs to its end in a task of its own.
 //! What a dropped [`reserve`](CodeService::reserve) without an id of the caller's got is given back, unless the
@@ -62,11 +63,13 @@
 #![forbid(unsafe_code)]
 
 mod attempt;
+mod check;
 mod claim;
 mod document;
 mod error;
 mod export;
 mod export_job;
+mod generate;
 mod ids;
 mod import;
 mod indexes;
@@ -76,6 +79,7 @@ mod lookup;
 mod mutant;
 mod observer;
 mod options;
+mod pattern;
 mod queue;
 mod reserve;
 mod rows;
@@ -87,15 +91,18 @@ mod store;
 mod sweep;
 mod task;
 
+pub use check::{Check, CheckReport, Example, Finding, FindingKind};
 pub use error::{Error, ErrorKind, Result};
 pub use export::{Export, Span};
 pub use export_job::{ExportJob, RunningExport};
+pub use generate::{Generate, Generated};
 pub use ids::{CampaignId, Code, CodeType, InvalidText, MAX_ID_BYTES, MAX_TYPE_BYTES, ReserveId};
 pub use import::{Import, ImportJob, ImportUndo, RunningImport, SourceFile, Unreadable};
 pub use indexes::IndexProblem;
 pub use lookup::{Counts, ReservationState};
 pub use observer::{Event, Observer};
 pub use options::Options;
+pub use pattern::{Pattern, Strength};
 pub use queue::JobState;
 pub use reserve::{MAX_RESERVE, Reservation, Reserve};
 pub use rows::Rows;

@@ -7,11 +7,12 @@
 use std::collections::HashSet;
 
 use futures_util::TryStreamExt;
-use mongodb::bson::{Document, RawDocumentBuf, doc};
+use mongodb::bson::{DateTime, Document, RawDocumentBuf, doc};
 use mongodb::error::ErrorKind as DriverErrorKind;
 use tokio::task::{JoinError, JoinSet};
 use tracing::Instrument;
 
+use crate::claim::Pool;
 use crate::document;
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType, InvalidText};
@@ -135,7 +136,7 @@ async fn save_batch(
     codes: Vec<Code>,
     known: bool,
 ) -> Result<(u64, u64)> {
-    let place = Place { store, campaign, code_type };
+    let place = Place { store, pool: Pool { campaign, code_type } };
     let given = codes.len() as u64;
     let new = if known { place.update_first(codes).await? } else { codes };
     let existing = place.insert(&new).await?;
@@ -147,8 +148,7 @@ async fn save_batch(
 /// Where the codes of a batch belong.
 pub(crate) struct Place {
     pub(crate) store: Store,
-    pub(crate) campaign: CampaignId,
-    pub(crate) code_type: CodeType,
+    pub(crate) pool: Pool,
 }
 
 impl Place {
@@ -158,17 +158,8 @@ impl Place {
             return Ok(Vec::new());
         }
         let saved = self.store.server_time().await?;
-        let new = |code| document::new_code(&self.campaign, code, &self.code_type, saved);
-        let collection = self.store.codes.clone_with_type::<RawDocumentBuf>();
-        let inserted = collection.insert_many(codes.iter().map(new)).ordered(false).within(LONG).await;
-        let Err(error) = inserted else { return Ok(Vec::new()) };
-        if is_duplicate(&error)
-            && let DriverErrorKind::InsertMany(failed) = error.kind.as_ref()
-            && let Some(errors) = &failed.write_errors
-        {
-            return Ok(errors.iter().map(|e| codes[e.index].clone()).collect());
-        }
-        Err(database_error("saving codes", error))
+        let known = insert_new(&self.store, &self.pool, codes, saved).await?;
+        Ok(known.into_iter().map(|place| codes[place].clone()).collect())
     }
 
     /// Updates the codes that exist, and returns how many those are.
@@ -177,7 +168,7 @@ impl Place {
             return Ok(0);
         }
         let update =
-            doc! { "$set": { "type": self.code_type.as_str() }, "$currentDate": { "date.saved": true } };
+            doc! { "$set": { "type": self.pool.code_type.as_str() }, "$currentDate": { "date.saved": true } };
         let updated = self.store.codes.update_many(self.among(codes), update).within(LONG).await;
         Ok(updated.map_err(|e| database_error("saving codes again", e))?.matched_count)
     }
@@ -197,6 +188,26 @@ impl Place {
     }
 
     fn among(&self, codes: &[Code]) -> Document {
-        doc! { "_id": document::ids_in(&self.campaign, codes) }
+        doc! { "_id": document::ids_in(&self.pool.campaign, codes) }
     }
+}
+
+/// Inserts the codes that are new, and returns the places of the others. None of those is touched.
+pub(crate) async fn insert_new(
+    store: &Store,
+    pool: &Pool,
+    codes: &[Code],
+    saved: DateTime,
+) -> Result<Vec<usize>> {
+    let new = |code| document::new_code(&pool.campaign, code, &pool.code_type, saved);
+    let collection = store.codes.clone_with_type::<RawDocumentBuf>();
+    let inserted = collection.insert_many(codes.iter().map(new)).ordered(false).within(LONG).await;
+    let Err(error) = inserted else { return Ok(Vec::new()) };
+    if is_duplicate(&error)
+        && let DriverErrorKind::InsertMany(failed) = error.kind.as_ref()
+        && let Some(errors) = &failed.write_errors
+    {
+        return Ok(errors.iter().map(|e| e.index).collect());
+    }
+    Err(database_error("saving codes", error))
 }

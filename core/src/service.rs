@@ -5,10 +5,12 @@ use std::sync::Arc;
 use futures_util::Stream;
 
 use crate::attempt::Means;
+use crate::check::{self, Check, CheckReport};
 use crate::claim::{Claims, Pool};
 use crate::error::Result;
 use crate::export::Export;
 use crate::export_job::{ExportJob, RunningExport};
+use crate::generate::{Generate, Generated};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::import::{Import, ImportJob, RunningImport};
 use crate::indexes::IndexProblem;
@@ -24,7 +26,7 @@ use crate::status::StoredCode;
 use crate::store::Store;
 use crate::sweep::sweep_now_and_then;
 use crate::task::SHORT;
-use crate::{export, export_job, import, indexes, lookup, reserve, save, settle};
+use crate::{export, export_job, generate, import, indexes, lookup, reserve, save, settle};
 
 /// The service on one collection of codes. Cheap to clone; every clone shares the connections.
 #[derive(Debug, Clone)]
@@ -92,6 +94,45 @@ impl CodeService {
             Ok(report)
         })
         .await
+    }
+
+    /// Generates new codes by a pattern into a campaign.
+    ///
+    /// The codes are inserted while the stream is read, at most ten thousand ahead of it, and each comes when a
+    /// majority of the replica set has it. All of them are new: where the campaign has a code already, of whatever
+    /// type, that one stays as it is, and another is drawn. A stream that was read to its end has yielded exactly
+    /// [`Generate::count`] codes, and the campaign has so many more. Memory does not depend on the number.
+    ///
+    /// One that is dropped, or ends with an error, stops; what was inserted stays, and up to ten thousand codes can be
+    /// in the campaign that have not come. An [`export`](Self::export) has them all.
+    ///
+    /// ```no_run
+    /// # use code_service::{CampaignId, CodeService, CodeType, Generate, Pattern};
+    /// # use futures_util::TryStreamExt;
+    /// # async fn run(service: CodeService, campaign: CampaignId, tm: CodeType) -> code_service::Result<()> {
+    /// let pattern = Pattern::parse("TM-????-????-????")?.with_check_character();
+    /// let mut generated = service.generate(&campaign, &tm, Generate::new(pattern, 100_000)).await?;
+    /// eprintln!("one guess in {:.0} hits a code", 1.0 / generated.strength.guess);
+    /// while let Some(code) = generated.codes.try_next().await? {
+    ///     println!("{}", code.as_str());
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// - `invalid_argument`, before anything is written: the field `pattern` if one guess would hit a code with a
+    ///   higher probability than [`Generate::max_guess`], with what to add to it; `count` if it is 0; `maxGuess`,
+    /// - `unavailable` if the database does not answer; in the stream, for longer than [`Options::patience`].
+    pub async fn generate(
+        &self,
+        campaign: &CampaignId,
+        code_type: &CodeType,
+        wish: Generate,
+    ) -> Result<Generated> {
+        let pool = Pool { campaign: campaign.clone(), code_type: code_type.clone() };
+        let store = self.store.clone();
+        self.to_the_end(async move { generate::generate(store, pool, wish).await }).await
     }
 
     /// Reserves codes under one id.
@@ -437,6 +478,44 @@ impl CodeService {
     pub async fn verify_indexes(&self) -> Result<Vec<IndexProblem>> {
         let store = self.store.clone();
         self.to_the_end(async move { indexes::verify(&store).await }).await
+    }
+
+    /// Checks whether what lies in the database is what the services write, and mends what is safe to mend if
+    /// [`Check::repair`] is set.
+    ///
+    /// Others can work meanwhile: what they are changing is not found. On millions of codes it takes minutes, and is
+    /// work for the primary. What is found a second time after a repair needs people; a check that is repeated finds
+    /// nothing of what was mended.
+    ///
+    /// ```no_run
+    /// # use code_service::{Check, CodeService};
+    /// # async fn run(service: CodeService) -> code_service::Result<()> {
+    /// let report = service.check(Check::default()).await?;
+    /// for found in &report.findings {
+    ///     println!("{} x {}: {}", found.count, found.kind.as_str(), found.kind.meaning());
+    /// }
+    /// assert!(report.is_clean());
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer: what was repaired stays so; check again.
+    pub async fn check(&self, check: Check) -> Result<CheckReport> {
+        self.check_with_progress(check, |_| ()).await
+    }
+
+    /// Checks, and tells what it has seen and found after every few thousand documents.
+    ///
+    /// # Errors
+    /// As [`check`](Self::check).
+    pub async fn check_with_progress(
+        &self,
+        check: Check,
+        progress: impl FnMut(&CheckReport) + Send + 'static,
+    ) -> Result<CheckReport> {
+        let (store, ledger) = (self.store.clone(), self.ledger.clone());
+        self.to_the_end(async move { check::check(&store, &ledger, check, progress).await }).await
     }
 
     /// Asks whether the database has a primary that answers.

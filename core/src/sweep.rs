@@ -42,7 +42,7 @@ async fn sweep(store: &Store, ledger: &Ledger) -> Result<()> {
         let due = ledger.due().await?;
         for entry in &due {
             // One that fails is found again the next time, and costs the others nothing.
-            outcome = sweep_one(store, ledger, entry).await.and(outcome);
+            outcome = sweep_one(store, ledger, entry).await.map(drop).and(outcome);
         }
         if due.len() < SWEEP || outcome.is_err() {
             return outcome;
@@ -50,22 +50,23 @@ async fn sweep(store: &Store, ledger: &Ledger) -> Result<()> {
     }
 }
 
-async fn sweep_one(store: &Store, ledger: &Ledger, entry: &Entry) -> Result<()> {
+/// Sweeps one entry whose time has come. Returns how many codes belong to no dead attempt any more; None if another
+/// was faster.
+pub(crate) async fn sweep_one(store: &Store, ledger: &Ledger, entry: &Entry) -> Result<Option<u64>> {
     match entry.state {
         State::Granted | State::Expired => {
-            give_back_past(store, &entry.id, &entry.past).await?;
-            ledger.swept(entry).await
+            let codes = give_back_past(store, &entry.id, &entry.past).await?;
+            ledger.swept(entry).await.map(|()| Some(codes))
         }
         State::Claiming | State::Abandoned => give_up(store, ledger, entry).await,
     }
 }
 
 /// Ends an abandoned attempt that nobody has taken over.
-async fn give_up(store: &Store, ledger: &Ledger, entry: &Entry) -> Result<()> {
+async fn give_up(store: &Store, ledger: &Ledger, entry: &Entry) -> Result<Option<u64>> {
     // So that an owner who is only slow cannot grant what is taken away here.
-    if let Some(owned) = ledger.take_to_sweep(entry, &ReserveId::random()).await? {
-        give_back_past(store, &entry.id, &owned.past).await?;
-        ledger.remove(&owned).await?;
-    }
-    Ok(())
+    let Some(owned) = ledger.take_to_sweep(entry, &ReserveId::random()).await? else { return Ok(None) };
+    let codes = give_back_past(store, &entry.id, &owned.past).await?;
+    ledger.remove(&owned).await?;
+    Ok(Some(codes))
 }

@@ -1,5 +1,7 @@
 //! The behaviour of the core on a real MongoDB: one file per theme, one fact per test.
 
+mod check;
+mod check_at_work;
 mod concurrency;
 mod connect;
 mod document;
@@ -7,6 +9,7 @@ mod engine;
 mod expiry;
 mod export;
 mod faults;
+mod generate;
 mod held_up;
 mod idempotent;
 mod imports;

@@ -13,6 +13,7 @@ use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
 use tokio::sync::watch;
 
 use super::records;
+use crate::claim::Pool;
 use crate::document;
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, Code, CodeType};
@@ -74,11 +75,8 @@ impl Work {
     }
 
     fn place(&self) -> Place {
-        Place {
-            store: self.store.clone(),
-            campaign: self.campaign.clone(),
-            code_type: self.code_type.clone(),
-        }
+        let pool = Pool { campaign: self.campaign.clone(), code_type: self.code_type.clone() };
+        Place { store: self.store.clone(), pool }
     }
 
     /// Tries until it is known what became of it.
