@@ -402,7 +402,9 @@ async fn an_export_outlasts_a_restart_of_the_database() {
         server
     });
     let server = server.await.expect("restarts");
-    assert!(codes(&reply.text().await.expect("whole")) == names(0..MANY));
+    let whole = reply.text().await;
+    let whole = whole.unwrap_or_else(|error| panic!("{error}: {}", api.host.lines().join("\n")));
+    assert!(codes(&whole) == names(0..MANY));
     drop(server);
 }
 
