@@ -115,7 +115,7 @@ describe('errors', () => {
       assert.strictEqual(error.argument, argument, `${method} ${error.message}`);
       assert(error.message.startsWith(argument), error.message);
     }
-    for (const [name, value] of [['status', 'gone'], ['after', ''], ['type', '']]) {
+    for (const [name, value] of [['status', 'gone'], ['after', ''], ['type', ''], ['reserveId', '']]) {
       const exported = codes.export({ campaignId: 'summer', [name]: value }).next();
       assert.strictEqual(ours(await rejected(exported), 'invalid_argument').argument, name);
     }

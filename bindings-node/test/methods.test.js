@@ -134,6 +134,16 @@ describe('the methods', () => {
     assert.deepStrictEqual(rest, ['CODE002498', 'CODE002499']);
   });
 
+  it('export gives the codes of one reserveId', async () => {
+    const codes = await stocked(10);
+    const reserved = await codes.reserve({ campaignId: 'summer', type: 'tm', count: 3 });
+    const exported = [];
+    for await (const { code } of codes.export({ campaignId: 'summer', reserveId: reserved.reserveId })) {
+      exported.push(code);
+    }
+    assert.deepStrictEqual(exported, reserved.codes.sort());
+  });
+
   it('an export that is left early leaves nothing behind', async () => {
     const codes = await stocked(2500);
     for await (const { code } of codes.export({ campaignId: 'summer' })) {

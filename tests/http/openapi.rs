@@ -163,5 +163,5 @@ async fn every_request_has_an_example() {
             }
         }
     }
-    assert_eq!(bodies, 5);
+    assert_eq!(bodies, 6);
 }

@@ -92,7 +92,8 @@ pub(super) async fn export(
         span: Span::current(),
         _place: place,
     };
-    let lines = stream::iter(form.head().map(Ok)).chain(reply.lines());
+    // Whoever compresses it asks once more behind its end.
+    let lines = stream::iter(form.head().map(Ok)).chain(reply.lines()).fuse();
     Ok(([(header::CONTENT_TYPE, form.content_type())], Body::from_stream(lines)).into_response())
 }
 
