@@ -5,7 +5,7 @@
 //! reads the file again, passes over the batches that have records, and the sum of the records is exact.
 //!
 //! ```text
-//! codes.jobs          { … as of every job, type, dry_run, version?, size?, totals?, before? }
+//! codes.jobs          { … as of every job, type, dry_run, version?, size?, ending?, totals?, before? }
 //! codes.jobs.batches  { _id: { job: id, n }, rows, inserted, updated, rejected, rejections?, saved?, purge: Date }
 //! ```
 //! A process that has lost its [job](crate::queue) without knowing can do no harm: a batch that has a record cannot have

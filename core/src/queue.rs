@@ -302,6 +302,11 @@ impl Owned {
         Ok(changed.map_err(|e| database_error("writing down how far a job is", e))?.matched_count == 1)
     }
 
+    /// Asks the database whether it is still this process's, and puts the lease off.
+    pub(crate) async fn is_ours(&self) -> Result<bool> {
+        self.set(doc! { "lease": { "$add": ["$$NOW", millis(LEASE)] } }).await
+    }
+
     /// Lets others have it at once.
     pub(crate) async fn give_back(&self) -> Result<bool> {
         self.set(doc! { "lease": "$$NOW" }).await

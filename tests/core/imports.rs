@@ -73,10 +73,10 @@ fn counts(job: &ImportJob) -> (u64, u64, u64, u64) {
     (job.rows, job.inserted, job.updated, job.rejected)
 }
 
-/// As if the process that runs the imports had been silent for too long.
+/// As if the process that runs the import had been silent for too long, and does not know yet that it has lost it.
 async fn expire(ground: &Ground) {
-    let past = doc! { "$set": { "lease": DateTime::from_millis(0) } };
-    ground.test.db.collection::<Document>("codes.jobs").update_many(doc! {}, past).await.expect("update");
+    let gone = doc! { "$set": { "lease": DateTime::from_millis(0), "owner": "nobody" } };
+    ground.test.db.collection::<Document>("codes.jobs").update_many(doc! {}, gone).await.expect("update");
 }
 
 async fn in_database(ground: &Ground) -> u64 {
@@ -282,7 +282,7 @@ async fn an_import_whose_process_is_gone_is_had_by_another_after_its_lease() {
 #[tokio::test]
 async fn several_who_run_one_import_at_once_count_every_row_once() {
     let ground = Ground::new(0).await;
-    let mut rows = names(40_000);
+    let mut rows = names(100_000);
     let again = rows[..7_000].to_vec();
     rows.extend(again);
     let queued = begin(&ground.service).await;
@@ -291,18 +291,21 @@ async fn several_who_run_one_import_at_once_count_every_row_once() {
         expire(&ground).await;
         let service = ground.another_service().await;
         let import = next(&service).await;
-        let rows = rows.clone();
+        let (rows, before) = (rows.clone(), in_database(&ground).await);
         running.push(tokio::spawn(async move {
-            let ended = run(import, &rows).await;
+            let ended = run_of(import, || slow_file(&rows)).await;
             (ended, service)
         }));
+        while in_database(&ground).await == before {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
     }
     for one in running {
         one.await.expect("no panic");
     }
     let done = look(&ground, &queued.id).await;
-    assert_eq!((done.state, counts(&done)), (JobState::Completed, (47_000, 40_000, 7_000, 0)));
-    assert_eq!(in_database(&ground).await, 40_000);
+    assert_eq!((done.state, counts(&done)), (JobState::Completed, (107_000, 100_000, 7_000, 0)));
+    assert_eq!(in_database(&ground).await, 100_000);
 }
 
 #[tokio::test]
@@ -319,15 +322,29 @@ async fn nothing_is_added_to_an_import_that_another_has_ended() {
         tokio::time::sleep(Duration::from_millis(5)).await;
     }
     // Taken over by another process, which ends it before the first has heard of it.
-    let gone = doc! { "$set": { "lease": DateTime::from_millis(0), "owner": "nobody" } };
-    ground.test.db.collection::<Document>("codes.jobs").update_many(doc! {}, gone).await.expect("update");
+    expire(&ground).await;
     let another = ground.another_service().await;
     let taken = next(&another).await;
     let ended = taken.run(async |_| Err(Unreadable::Final("gone".to_owned())), std::future::pending()).await;
     let ended = ended.expect("answers").expect("there");
     assert_eq!(ended.state, JobState::Failed);
-    let theirs = slow.await.expect("no panic");
-    assert_eq!(counts(&theirs), counts(&ended), "what was told once stays so");
+    slow.await.expect("no panic");
+    assert_eq!(look(&ground, &ended.id).await, ended, "what was told once stays so");
+    assert_eq!(in_database(&ground).await, ended.inserted);
+}
+
+#[tokio::test]
+async fn an_import_that_another_was_about_to_end_is_ended_and_not_gone_on_with() {
+    let ground = Ground::new(0).await;
+    let queued = begin(&ground.service).await;
+    let rows = names(60_000);
+    run_a_little(&ground, &rows, 1).await;
+    // As a process leaves it that dies between the two steps of an end.
+    let jobs = ground.test.db.collection::<Document>("codes.jobs");
+    let ending = doc! { "$set": { "ending": "failed", "error": "the file is gone" } };
+    jobs.update_one(doc! { "_id": &queued.id }, ending).await.expect("update");
+    let ended = run(next(&ground.service).await, &rows).await;
+    assert_eq!((ended.state, ended.error.as_deref()), (JobState::Failed, Some("the file is gone")));
     assert_eq!(in_database(&ground).await, ended.inserted);
 }
 

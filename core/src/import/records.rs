@@ -150,22 +150,34 @@ fn rejection(row: &Bson) -> Result<Rejection> {
     read().ok_or_else(|| Error::CorruptData { what: "a stored rejection cannot be read".to_owned() })
 }
 
-/// Makes sure that nothing is added to what the records say: a process that has lost the job without knowing can only
-/// have batches under way whose places are taken here. A process sends a batch when one of those before it is done.
+/// Makes sure that nothing is added to what the records say: takes every place that a process can still fill which has
+/// lost the job without knowing.
+///
+/// Such a process sends a batch only when at least one of the two before it is done, and asks whose the job is when it
+/// meets a record that is not its own. So behind two places in a row that are taken here it sends nothing.
 pub(super) async fn close(store: &Store, job: &str) -> Result<()> {
-    let numbers = numbers(store, job).await?;
-    let behind = numbers.keys().max().map_or(0, |last| last + 1);
     let now = store.server_time().await?;
-    for n in 0..behind + IN_FLIGHT as i64 {
-        if numbers.contains_key(&n) {
-            continue;
-        }
-        let nothing = doc! { "_id": id(job, n), "rows": 0_i64, "closed": true, "purge": queue::purge(now) };
-        // It waits for the transaction of such a batch.
-        match store.batches.insert_one(nothing).within(LONG).await {
-            Err(error) if !is_duplicate(&error) => return Err(database_error("closing an import", error)),
-            _ => {}
-        }
+    let (mut n, mut taken) = (0, 0);
+    let known = numbers(store, job).await?;
+    while taken < IN_FLIGHT {
+        let is_ours = !known.contains_key(&n) && take(store, job, n, now).await?;
+        taken = if is_ours { taken + 1 } else { 0 };
+        n += 1;
     }
     Ok(())
+}
+
+/// Takes a place; false if there is the record of a batch. It may be repeated.
+async fn take(store: &Store, job: &str, n: i64, now: DateTime) -> Result<bool> {
+    let nothing = doc! { "_id": id(job, n), "rows": 0_i64, "closed": true, "purge": queue::purge(now) };
+    // It waits for the transaction of such a batch.
+    match store.batches.insert_one(nothing).within(LONG).await {
+        Ok(_) => Ok(true),
+        Err(error) if is_duplicate(&error) => {
+            let closed =
+                store.batches.find_one(doc! { "_id": id(job, n), "closed": true }).within(LONG).await;
+            Ok(closed.map_err(|e| database_error("closing an import", e))?.is_some())
+        }
+        Err(error) => Err(database_error("closing an import", error)),
+    }
 }

@@ -57,6 +57,8 @@ pub struct RunningImport {
     file: String,
     undoing: bool,
     version: Option<String>,
+    /// How another process was about to end it.
+    ending: Option<End>,
 }
 
 /// How it ended for this process.
@@ -116,6 +118,11 @@ impl RunningImport {
             file: job.file,
             undoing: job.state == JobState::Undoing,
             version: document.get_str("version").ok().map(str::to_owned),
+            ending: match (document.get_str("ending").ok(), document.get_str("error").ok()) {
+                (None, _) => None,
+                (Some(_), Some(reason)) => Some(End::Failed(reason.to_owned())),
+                (Some(_), None) => Some(End::Cancelled),
+            },
         })
     }
 
@@ -160,6 +167,9 @@ impl RunningImport {
     where
         F: Future<Output = std::result::Result<SourceFile, Unreadable>>,
     {
+        if let Some(end) = self.ending.take() {
+            return end;
+        }
         if !self.undoing {
             return self.step(open, Step::Save).await.unwrap_or_else(|end| end);
         }
@@ -231,6 +241,10 @@ impl RunningImport {
         self.keep_version(file.version, file.size).await?;
         let store = self.work.store.clone();
         let saved = records::numbers(&store, self.id()).await?;
+        // In this order: places that another has taken to close the job may be among these records.
+        if !self.owned.is_ours().await? {
+            return Err(Stop::End(End::Lost));
+        }
         *self.work.marks.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
             saved.values().flatten().map(|mark| mark.timestamp_millis()).collect();
         let done = match step {
@@ -352,16 +366,21 @@ impl RunningImport {
             End::Failed(_) => JobState::Failed,
         };
         if state != JobState::Completed {
+            // Whoever finds places taken that hold nothing must know why, and not go on behind them.
+            let mut ending = doc! { "ending": state.as_str() };
+            if let End::Failed(reason) = end {
+                ending.insert("error", literal(reason));
+            }
+            if !self.owned.set(ending).await? {
+                return Ok(());
+            }
             records::close(store, self.id()).await?;
         }
         let totals = records::totals(store, self.id()).await?;
-        let mut fields = doc! {
+        let fields = doc! {
             "state": state.as_str(), "ended": "$$NOW", "totals": literal(totals.document()),
             "bytes": self.owned.bytes(),
         };
-        if let End::Failed(reason) = end {
-            fields.insert("error", literal(reason));
-        }
         self.owned.set(fields).await.map(drop)
     }
 }
