@@ -90,7 +90,7 @@ impl From<StoredCode> for KnownCode {
     params(
         schema::OfCampaign,
         ("type" = Option<schema::CodeType>, Query, description = "Only codes of this type"),
-        ("status" = Option<count::StatusName>, Query, description = "Only codes with this status; empty: any"),
+        ("status" = Option<schema::Status>, Query, description = "Only codes with this status"),
         ("reserveId" = Option<schema::ReserveId>, Query, description = "Only codes that were last reserved under this id"),
         ("savedSince" = Option<schema::Moment>, Query, description = "Only codes that were last saved then or later"),
         ("savedBefore" = Option<schema::Moment>, Query, description = "Only codes that were last saved earlier"),
@@ -142,7 +142,7 @@ pub(super) async fn export(
 
 /// What the query says.
 fn wanted(app: &App, query: &Query) -> Result<Export, ApiError> {
-    query.holds_only(&[
+    query.holds_nothing_but(&[
         "type",
         "status",
         "reserveId",
