@@ -205,7 +205,6 @@ async fn every_filter_keeps_what_fits_it() {
         (format!("assignedBefore={}", second(5)), vec![4]),
         ("after=A000003".to_owned(), vec![4, 5]),
         ("type=tm&status=assigned&reserveId=id-2&after=A000001".to_owned(), vec![4]),
-        ("type=&status=&after=".to_owned(), vec![0, 1, 2, 3, 4, 5]),
     ] {
         assert_eq!(exported(&api, &query).await, names(expected), "{query}");
     }
@@ -230,6 +229,8 @@ async fn what_is_wrong_with_the_query_is_said() {
         ("assignedBefore=x".to_owned(), "assignedBefore"),
         ("savedsince=2025-06-15T12:00:00Z".to_owned(), "savedsince"),
         ("after=A&after=B".to_owned(), "after"),
+        // Of a script whose variable is not set.
+        ("type=tm&reserveId=".to_owned(), "reserveId"),
     ] {
         assert_eq!(api.refused(get(&query), 400, "invalid_argument").await["field"], field, "{query}");
     }
@@ -398,8 +399,13 @@ async fn an_export_whose_cursor_is_killed_is_whole_all_the_same() {
     let api = Api::start(|host| host).await;
     insert(&api, MANY, free).await;
     let reply = begun(&api).await;
-    until("the export waits for its reader", async || open_cursors(&api).await.len() == 1).await;
-    let kill = doc! { "killCursors": "codes", "cursors": open_cursors(&api).await };
+    let mut open = Vec::new();
+    until("it has a cursor", async || {
+        open = open_cursors(&api).await;
+        !open.is_empty()
+    })
+    .await;
+    let kill = doc! { "killCursors": "codes", "cursors": open };
     let killed = api.db.run_command(kill).await.expect("kills");
     assert_eq!(killed.get_array("cursorsKilled").expect("a list").len(), 1);
     assert!(codes(&reply.text().await.expect("whole")) == names(0..MANY));

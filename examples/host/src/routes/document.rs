@@ -43,6 +43,7 @@ const FILES: [&str; 7] = [
         schema::ReserveId,
         schema::Code,
         schema::Moment,
+        schema::Status,
         count::StatusName
     )),
     tags(

@@ -47,7 +47,7 @@ const SILENT: Duration = Duration::from_secs(15);
     params(
         schema::OfCampaign,
         ("type" = Option<schema::CodeType>, Query, description = "Only codes of this type"),
-        ("status" = Option<count::StatusName>, Query, description = "Only codes with this status; empty: any"),
+        ("status" = Option<schema::Status>, Query, description = "Only codes with this status"),
         ("reserveId" = Option<schema::ReserveId>, Query, description = "Only codes that were last reserved under this id"),
         ("savedSince" = Option<schema::Moment>, Query, description = "Only codes that were last saved then or later"),
         ("savedBefore" = Option<schema::Moment>, Query, description = "Only codes that were last saved earlier"),
@@ -111,7 +111,7 @@ pub(super) fn wanted(app: &App, query: &Query, besides: Option<&str>) -> Result<
         "assignedBefore",
         "after",
     ];
-    query.holds_only(&known.into_iter().chain(besides).collect::<Vec<_>>())?;
+    query.holds_nothing_but(&known.into_iter().chain(besides).collect::<Vec<_>>())?;
     let mut wanted = Export::default();
     wanted.code_type = query.get("type").map(|name| app.allowed_type(name)).transpose()?;
     wanted.status = query.get("status").map(count::status).transpose()?;

@@ -73,16 +73,23 @@ impl FromRequestParts<App> for Job {
 }
 
 /// The query: each parameter once; empty ones are as if they were not there.
-pub(super) struct Query(HashMap<String, String>);
+pub(super) struct Query {
+    given: HashMap<String, String>,
+    /// The names of those that are empty.
+    empty: Vec<String>,
+}
 
 impl Query {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str)
+        self.given.get(name).map(String::as_str)
     }
 
-    /// Refuses parameters that nobody looks at, where one that is spelled wrong would change much.
-    pub(super) fn holds_only(&self, known: &[&str]) -> Result<(), ApiError> {
-        match self.0.keys().find(|name| !known.contains(&name.as_str())) {
+    /// Refuses parameters that nobody looks at, and empty ones, where leaving one out changes very much.
+    pub(super) fn holds_nothing_but(&self, known: &[&str]) -> Result<(), ApiError> {
+        if let Some(name) = self.empty.first() {
+            return Err(ApiError::invalid(name, "is empty: give it a value, or leave it out"));
+        }
+        match self.given.keys().find(|name| !known.contains(&name.as_str())) {
             Some(name) => {
                 let reason = format!("is no parameter of this path: there are {}", known.join(", "));
                 Err(ApiError::invalid(name, &reason))
@@ -96,13 +103,15 @@ impl FromRequestParts<App> for Query {
     type Rejection = ApiError;
 
     async fn from_request_parts(parts: &mut Parts, _: &App) -> Result<Self, ApiError> {
-        let mut query = HashMap::new();
+        let mut query = Query { given: HashMap::new(), empty: Vec::new() };
         for (name, value) in form_urlencoded::parse(parts.uri.query().unwrap_or_default().as_bytes()) {
             let field = name.clone();
-            if !value.is_empty() && query.insert(name.into_owned(), value.into_owned()).is_some() {
+            if value.is_empty() {
+                query.empty.push(name.into_owned());
+            } else if query.given.insert(name.into_owned(), value.into_owned()).is_some() {
                 return Err(ApiError::invalid(&field, "is given twice"));
             }
         }
-        Ok(Query(query))
+        Ok(query)
     }
 }

@@ -1,11 +1,9 @@
 //! Texts and numbers as the OpenAPI document describes them. What checks them is the crate `code-service`.
 
 use serde::Serialize;
-use utoipa::openapi::schema::{
-    AnyOfBuilder, KnownFormat, ObjectBuilder, Schema, SchemaFormat, SchemaType, Type,
-};
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{OpenApi, RefOr};
-use utoipa::{IntoParams, PartialSchema, ToSchema};
+use utoipa::{IntoParams, ToSchema};
 
 /// The campaign that owns the codes: at most 256 bytes, without control characters.
 #[derive(ToSchema)]
@@ -73,19 +71,21 @@ pub(super) struct OfExport {
 #[schema(value_type = String, pattern = r"^[^\x00-\x1f\x7f-\x9f]{1,256}$", example = "ABC-1")]
 pub(crate) struct Code(String);
 
-/// A date and time as in RFC 3339, as a parameter: one that is empty is as if it were not there.
-pub(super) struct Moment;
+/// A date and time as in RFC 3339, with its distance from UTC.
+#[derive(ToSchema)]
+#[schema(value_type = String, format = DateTime, example = "2026-01-31T12:00:00Z")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) struct Moment(String);
 
-impl PartialSchema for Moment {
-    fn schema() -> RefOr<Schema> {
-        let text = || ObjectBuilder::new().schema_type(Type::String);
-        let date = text().format(Some(SchemaFormat::KnownFormat(KnownFormat::DateTime)));
-        let date = date.examples(["2026-01-31T12:00:00Z"]);
-        AnyOfBuilder::new().item(date).item(text().enum_values(Some([""]))).into()
-    }
+/// What a code can be.
+#[derive(ToSchema)]
+#[schema(rename_all = "lowercase")]
+#[expect(dead_code, reason = "only its schema is used")]
+pub(super) enum Status {
+    Available,
+    Reserved,
+    Assigned,
 }
-
-impl ToSchema for Moment {}
 
 impl Code {
     pub(crate) fn as_str(&self) -> &str {
