@@ -288,6 +288,11 @@ impl Owned {
         *self.cancelled.borrow()
     }
 
+    /// The same, for who waits for it.
+    pub(crate) fn cancelled(&self) -> watch::Receiver<bool> {
+        self.cancelled.clone()
+    }
+
     /// Waits until it is lost or cancelled.
     pub(crate) async fn called_off(&self) {
         let (mut lost, mut cancelled) = (self.lost.clone(), self.cancelled.clone());

@@ -17,17 +17,17 @@ impl Api {
         key.replace("file.csv", name)
     }
 
-    async fn queue(&self, key: &str) -> Answer {
+    pub(crate) async fn queue(&self, key: &str) -> Answer {
         let request = self.request(Method::POST, "/:campaign/codes").json(&json!({ "fileKey": key }));
         send(request.header("prefer", "wait=5, Respond-Async")).await
     }
 
-    async fn import(&self, id: &str) -> Value {
+    pub(crate) async fn import(&self, id: &str) -> Value {
         self.get(&format!("/:campaign/imports/{id}")).await.data()
     }
 
     /// Waits until an import stands so.
-    async fn until_import(&self, id: &str, state: &str) -> Value {
+    pub(crate) async fn until_import(&self, id: &str, state: &str) -> Value {
         let start = std::time::Instant::now();
         loop {
             let import = self.import(id).await;
@@ -48,23 +48,23 @@ impl Api {
         send(self.request(Method::POST, &format!("/:campaign/imports/{id}/undo"))).await
     }
 
-    async fn cancel(&self, id: &str) -> Answer {
+    pub(crate) async fn cancel(&self, id: &str) -> Answer {
         send(self.request(Method::DELETE, &format!("/:campaign/imports/{id}"))).await
     }
 }
 
 /// The id of an import that was just queued.
 #[track_caller]
-fn queued(answer: &Answer) -> String {
+pub(crate) fn queued(answer: &Answer) -> String {
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
     answer.json()["data"]["id"].as_str().expect("an id").to_owned()
 }
 
-fn counts(import: &Value) -> Value {
+pub(crate) fn counts(import: &Value) -> Value {
     json!([import["in"], import["inserted"], import["updated"], import["rejected"]])
 }
 
-fn gzip(content: &str) -> Vec<u8> {
+pub(crate) fn gzip(content: &str) -> Vec<u8> {
     let mut program = std::process::Command::new("gzip");
     let mut gzip = program
         .stdin(std::process::Stdio::piped())
@@ -248,7 +248,7 @@ async fn what_is_no_import_of_the_campaign_is_404() {
 }
 
 /// A second host on the database of the first.
-async fn another(uri: &str) -> Api {
+pub(crate) async fn another(uri: &str) -> Api {
     let client = mongodb::Client::with_uri_str(uri).await.expect("our own connection string");
     let db = client.default_database().expect("named in the path");
     Api::of(builder(uri).start(), db)

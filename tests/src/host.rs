@@ -170,7 +170,7 @@ impl Host {
 }
 
 impl Builder {
-    /// Sets a variable of its environment. Nothing named `TITAN_…` is inherited from the test process.
+    /// Sets a variable of its environment. Nothing named `TITAN_…` or `AWS_…` is inherited from the test process.
     #[must_use]
     pub fn env(mut self, name: impl AsRef<OsStr>, value: impl AsRef<OsStr>) -> Builder {
         self.env.push((name.as_ref().into(), value.as_ref().into()));
@@ -307,7 +307,8 @@ fn listening_port(line: &str) -> Option<u16> {
 /// Removes the variables that would steer the host by accident.
 fn clean_env(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
-        if name == "NODE_ENV" || name.as_encoded_bytes().starts_with(b"TITAN_") {
+        let steers = |prefix: &[u8]| name.as_encoded_bytes().starts_with(prefix);
+        if name == "NODE_ENV" || steers(b"TITAN_") || steers(b"AWS_") {
             command.env_remove(name);
         }
     }

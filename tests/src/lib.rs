@@ -47,6 +47,7 @@
 //! | [`proxy`] | breaking the network between clients and one member, command by command |
 //! | [`repository`] | the repository that the tests are part of |
 //! | [`replica_set`] | three members: elections, dead and paused servers |
+//! | [`s3`] | a real S3 server, and faults in front of it |
 //! | [`sample`] | random codes, and CSV files of them |
 //! | [`supervised`] | child processes that end with the test process |
 //! | [`vectors`] | what every face answers alike |
@@ -68,6 +69,7 @@ pub mod programs;
 pub mod proxy;
 pub mod replica_set;
 pub mod repository;
+pub mod s3;
 pub mod sample;
 mod server;
 pub mod supervised;

@@ -154,16 +154,22 @@ impl RunningImport {
     {
         let (store, id, campaign) =
             (self.work.store.clone(), self.work.id.clone(), self.work.campaign.clone());
+        let (mut cancelled, undoing) = (self.owned.cancelled(), self.undoing);
         let end = {
-            let work = self.to_the_end(&open);
-            tokio::select! { end = work => end, () = stop => End::GivenBack }
+            let work = self.until_it_ends(&open);
+            tokio::select! {
+                end = work => end,
+                // Not only between two batches: a file may be silent for long.
+                Ok(_) = cancelled.wait_for(|asked| *asked && !undoing) => End::Cancelled,
+                () = stop => End::GivenBack,
+            }
         };
         let ended = patiently(store.patience, || self.finish(&end)).await;
         ended?;
         super::find(&store, &campaign, &id).await
     }
 
-    async fn to_the_end<F>(&mut self, open: &impl Fn(Option<String>) -> F) -> End
+    async fn until_it_ends<F>(&mut self, open: &impl Fn(Option<String>) -> F) -> End
     where
         F: Future<Output = std::result::Result<SourceFile, Unreadable>>,
     {

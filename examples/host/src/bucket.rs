@@ -1,92 +1,106 @@
 //! The scoring bucket: S3 in the deployments, a folder on a developer's machine.
 
+mod reading;
+
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use axum::http::HeaderValue;
+use axum::http::{HeaderValue, StatusCode};
 use bytes::Bytes;
 use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt, TryStreamExt};
+use futures_util::{Stream, StreamExt};
 use object_store::aws::AmazonS3Builder;
 use object_store::client::{HttpClient, HttpConnector, HttpError, HttpRequest, HttpResponse, HttpService};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
-    Attribute, ClientOptions, Error, GetOptions, ObjectStore, ObjectStoreExt, WriteMultipart,
+    Attribute, ClientOptions, Error, ObjectStore, ObjectStoreExt, RetryConfig, WriteMultipart,
 };
-
-use tracing::Instrument;
 use tracing_opentelemetry::OpenTelemetrySpanExt;
 
-use crate::config::Bucket;
+use crate::config::{Bucket, Imports};
 use crate::correlation;
 use crate::error::ApiError;
 use crate::outgoing::Outgoing;
 use crate::traces;
+use reading::Source;
 
-/// Where files of codes are read from.
+/// Where files of codes are.
 #[derive(Clone)]
 pub(crate) struct ScoringBucket {
-    store: Option<Arc<dyn ObjectStore>>,
+    stores: Option<Stores>,
+    patience: Duration,
+}
+
+#[derive(Clone)]
+struct Stores {
+    /// Tries nothing again: whoever reads does.
+    reads: Arc<dyn ObjectStore>,
+    writes: Arc<dyn ObjectStore>,
 }
 
 impl ScoringBucket {
     /// An error is a sentence that names the key of the configuration.
-    pub(crate) fn open(config: &Bucket, outgoing: &Outgoing) -> Result<Self, String> {
-        let store: Option<Arc<dyn ObjectStore>> = match (&config.local_path, &config.bucket_name) {
+    pub(crate) fn open(config: &Bucket, imports: &Imports, outgoing: &Outgoing) -> Result<Self, String> {
+        let stores = match (&config.local_path, &config.bucket_name) {
             (Some(folder), _) => {
                 std::fs::create_dir_all(folder)
                     .map_err(|e| format!("titan.aws.clients.scoringBucket.localPath: {folder}: {e}"))?;
                 let folder = LocalFileSystem::new_with_prefix(folder)
                     .map_err(|_| "titan.aws.clients.scoringBucket.localPath is no folder".to_owned())?;
-                Some(Arc::new(folder))
+                let folder = Arc::new(folder);
+                Some(Stores { reads: folder.clone(), writes: folder })
             }
-            (None, Some(name)) => Some(Arc::new(s3(config, name, outgoing)?)),
+            (None, Some(name)) => {
+                let once = RetryConfig { max_retries: 0, ..RetryConfig::default() };
+                let connector = |silence| Connector { silence, outgoing: outgoing.clone() };
+                Some(Stores {
+                    reads: Arc::new(s3(config, name, connector(imports.silence), once)?),
+                    writes: Arc::new(s3(config, name, connector(PART_TIME), RetryConfig::default())?),
+                })
+            }
             (None, None) => None,
         };
-        Ok(ScoringBucket { store })
+        Ok(ScoringBucket { stores, patience: imports.patience })
     }
 
     /// Whether there is one.
     pub(crate) fn is_there(&self) -> bool {
-        self.store.is_some()
+        self.stores.is_some()
     }
 
     /// Opens a file at its beginning. With a version: only if it is still that. A connection that breaks off is made
-    /// again, and goes on behind what has come, for minutes.
+    /// again, and goes on behind what has come, unless nothing comes for as long as the configuration has patience.
     pub(crate) async fn read(&self, key: &str, version: Option<String>) -> Result<Opened, NotOpened> {
-        let store = self.store.as_ref().ok_or(NotOpened::NoBucket)?;
+        self.read_with(key, version, self.patience).await
+    }
+
+    /// The same for somebody who waits: nothing may come for so long, or as the configuration says if that is less.
+    pub(crate) async fn read_within(&self, patience: Duration, key: &str) -> Result<Opened, NotOpened> {
+        self.read_with(key, None, patience.min(self.patience)).await
+    }
+
+    async fn read_with(
+        &self,
+        key: &str,
+        version: Option<String>,
+        patience: Duration,
+    ) -> Result<Opened, NotOpened> {
+        let stores = self.stores.as_ref().ok_or(NotOpened::NoBucket)?;
         let path = Path::parse(key).map_err(|_| NotOpened::Missing)?;
         let correlation = correlation::current();
+        // It ends with the file.
         let span = tracing::info_span!("bucket read", otel.kind = "client", correlation);
-        let options = GetOptions { if_match: version, ..GetOptions::default() };
-        let object = store.get_opts(&path, options).instrument(span.clone()).await;
-        let object = object.map_err(|error| match &error {
-            Error::NotFound { .. } => NotOpened::Missing,
-            Error::Precondition { .. } => NotOpened::Changed,
-            // What S3 says of a missing file to whoever may not list the bucket.
-            Error::PermissionDenied { .. } => {
-                tracing::warn!("the bucket refuses a file: it is not there, or may not be read");
-                NotOpened::Missing
-            }
-            _ => {
-                tracing::warn!(cause = cause(&error), "reading the bucket failed");
-                NotOpened::Away
-            }
-        })?;
+        let source = Source { store: stores.reads.clone(), path, patience, span };
+        let object = source.open(version.as_deref()).await?;
         let encoding = object.attributes.get(&Attribute::ContentEncoding);
         Ok(Opened {
             version: object.meta.e_tag.clone(),
             size: object.meta.size,
             gzip: encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip")),
-            bytes: object
-                .into_stream()
-                .map_err(move |error| {
-                    // The span ends with the file.
-                    span.in_scope(|| io::Error::other(cause(&error)))
-                })
-                .boxed(),
+            bytes: source.bytes(object).boxed(),
         })
     }
 }
@@ -95,6 +109,8 @@ impl ScoringBucket {
 const PART: usize = 5 << 20;
 /// Parts that are on their way at once.
 const PARTS: usize = 2;
+/// How long one of them may take.
+const PART_TIME: Duration = Duration::from_secs(30);
 
 impl ScoringBucket {
     /// Writes a file. It is there when this has succeeded; what has come before an error is thrown away.
@@ -103,10 +119,10 @@ impl ScoringBucket {
         key: &str,
         mut pieces: impl Stream<Item = Result<Bytes, String>> + Unpin,
     ) -> Result<(), String> {
-        let store = self.store.as_ref().ok_or(NotOpened::NoBucket.as_str())?;
+        let stores = self.stores.as_ref().ok_or_else(|| NotOpened::NoBucket.to_string())?;
         let path = Path::parse(key).map_err(|_| "the name of the file is none of the bucket's".to_owned())?;
         let failed = |error: Error| format!("the bucket cannot be written to: {}", cause(&error));
-        let upload = store.put_multipart(&path).await.map_err(failed)?;
+        let upload = stores.writes.put_multipart(&path).await.map_err(failed)?;
         let mut file = WriteMultipart::new_with_chunk_size(upload, PART);
         let written = async {
             while let Some(piece) = pieces.next().await {
@@ -136,34 +152,40 @@ pub(crate) struct Opened {
 }
 
 /// Why a file cannot be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum NotOpened {
+    #[error("no bucket is configured: upload with PUT, or set titan.aws.clients")]
     NoBucket,
-    /// It is not there, or may not be read.
+    #[error("the bucket has no file of this key")]
     Missing,
-    /// It is another now.
+    /// What S3 says of a missing file, too, to whoever may not list the bucket.
+    #[error("the bucket has no file of this key, or does not let the service read it")]
+    Refused,
+    #[error("the file has changed since the import began")]
     Changed,
-    /// The bucket does not answer.
+    #[error("the bucket cannot be read now")]
     Away,
 }
 
 impl NotOpened {
-    /// For whoever wanted the file.
-    pub(crate) fn as_str(self) -> &'static str {
-        match self {
-            NotOpened::NoBucket => "no bucket is configured: upload with PUT, or set titan.aws.clients",
-            NotOpened::Missing => "the bucket has no file of this key",
-            NotOpened::Changed => "the file has changed since the import began",
-            NotOpened::Away => "the bucket cannot be read now",
-        }
+    /// What made a save fail, if it was its file.
+    pub(crate) fn of(error: &code_service::Error) -> Option<Self> {
+        let reader: &io::Error = std::error::Error::source(error)?.downcast_ref()?;
+        reader.get_ref()?.downcast_ref().copied()
     }
 }
 
 impl From<NotOpened> for ApiError {
     fn from(error: NotOpened) -> Self {
+        let message = error.to_string();
         match error {
-            NotOpened::Missing | NotOpened::Changed => ApiError::not_found("fileNotFound", error.as_str()),
-            NotOpened::NoBucket | NotOpened::Away => ApiError::unavailable(error.as_str()),
+            NotOpened::Missing | NotOpened::Refused => ApiError::not_found("fileNotFound", message),
+            NotOpened::Changed => ApiError::new(
+                StatusCode::CONFLICT,
+                "fileChanged",
+                "the file changed while it was read, and some of its codes may be saved: send the request again",
+            ),
+            NotOpened::NoBucket | NotOpened::Away => ApiError::unavailable(message),
         }
     }
 }
@@ -188,11 +210,14 @@ fn cause(error: &Error) -> String {
 
 /// Makes the store's HTTP clients like all others.
 #[derive(Debug)]
-struct Connector(Outgoing);
+struct Connector {
+    silence: Duration,
+    outgoing: Outgoing,
+}
 
 impl HttpConnector for Connector {
     fn connect(&self, _: &ClientOptions) -> object_store::Result<HttpClient> {
-        let client = self.0.client();
+        let client = self.outgoing.client(self.silence);
         let client = client.map_err(|e| Error::Generic { store: "S3", source: Box::new(e) })?;
         Ok(HttpClient::new(Traced(client)))
     }
@@ -210,16 +235,29 @@ impl HttpService for Traced {
                 request.headers_mut().insert(name, value);
             }
         }
-        self.0.call(request).await
+        let host = request.uri().host().map(str::to_owned);
+        let response = self.0.call(request).await?;
+        let status = response.status();
+        if !status.is_success() {
+            // What else it says is nobody's business: it may hold a token.
+            tracing::info!(host, status = status.as_u16(), "a call for the bucket was not answered well");
+        }
+        Ok(response)
     }
 }
 
-fn s3(config: &Bucket, name: &str, outgoing: &Outgoing) -> Result<impl ObjectStore + use<>, String> {
+fn s3(
+    config: &Bucket,
+    name: &str,
+    connector: Connector,
+    retry: RetryConfig,
+) -> Result<impl ObjectStore + use<>, String> {
     // The name has dots, which no wildcard certificate covers: the bucket stays in the path.
     let mut builder = AmazonS3Builder::from_env()
         .with_bucket_name(name)
         .with_virtual_hosted_style_request(false)
-        .with_http_connector(Connector(outgoing.clone()));
+        .with_retry(retry)
+        .with_http_connector(connector);
     if let Some(region) = &config.region {
         builder = builder.with_region(region);
     }

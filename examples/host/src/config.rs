@@ -287,11 +287,24 @@ pub(crate) struct Imports {
     /// Whether this host runs imports and exports that were queued, at whichever host; it needs the bucket for that.
     #[serde(deserialize_with = "values::parsed")]
     pub(crate) run: bool,
+    /// How long a connection to the bucket may be silent before another is made, which goes on behind what has come.
+    #[serde(with = "values::duration")]
+    pub(crate) silence: Duration,
+    /// How long an import goes on trying while nothing comes from the bucket. Then it begins anew, a few times, and
+    /// fails after eight times as long. A caller that waits for its file is answered 503 after 15 s, or this if it is
+    /// less: well within the balancer's 60 s.
+    #[serde(with = "values::duration")]
+    pub(crate) patience: Duration,
 }
 
 impl Default for Imports {
     fn default() -> Self {
-        Imports { async_bytes: 32 << 20, run: true }
+        Imports {
+            async_bytes: 32 << 20,
+            run: true,
+            silence: Duration::from_secs(10),
+            patience: Duration::from_secs(120),
+        }
     }
 }
 

@@ -107,10 +107,12 @@ fn tell(job: &ImportJob) {
 
 async fn open(bucket: &ScoringBucket, file: &str, version: Option<String>) -> Result<SourceFile, Unreadable> {
     let opened = bucket.read(file, version).await.map_err(|error| {
-        let reason = error.as_str().to_owned();
+        let reason = error.to_string();
         match error {
             NotOpened::Away => Unreadable::Passing(reason),
-            NotOpened::NoBucket | NotOpened::Missing | NotOpened::Changed => Unreadable::Final(reason),
+            NotOpened::NoBucket | NotOpened::Missing | NotOpened::Refused | NotOpened::Changed => {
+                Unreadable::Final(reason)
+            }
         }
     })?;
     let read = Arc::<AtomicU64>::default();

@@ -16,7 +16,7 @@ use tokio::sync::Mutex as AsyncMutex;
 const CONNECT: Duration = Duration::from_secs(5);
 /// How long a name server may take. Less than a connection may, so that an old answer comes in time.
 const LOOKUP: Duration = Duration::from_secs(2);
-/// How long an answer, or the next piece of one, may take. A whole file may take as long as it does.
+/// How long an answer may take to whoever waits for it on a thread.
 const SILENCE: Duration = Duration::from_secs(30);
 
 /// How all outgoing HTTP clients are made.
@@ -31,12 +31,13 @@ impl Outgoing {
         Outgoing { names: Names::new(dns_cache_ttl, |name| Box::pin(resolved(name))) }
     }
 
-    /// A client for tasks.
-    pub(crate) fn client(&self) -> reqwest::Result<reqwest::Client> {
+    /// A client for tasks. An answer, and each piece of one, may take as long as `silence`; a whole file as long as it
+    /// does.
+    pub(crate) fn client(&self, silence: Duration) -> reqwest::Result<reqwest::Client> {
         reqwest::Client::builder()
             .dns_resolver(Arc::new(self.names.clone()))
             .connect_timeout(CONNECT)
-            .read_timeout(SILENCE)
+            .read_timeout(silence)
             .build()
     }
 

@@ -85,7 +85,7 @@ async fn start(
 ) -> Result<Started, String> {
     let verifier = Verifier::new(&config.jwt)?;
     let signer = Signer::new(&config.jwt)?;
-    let bucket = ScoringBucket::open(&config.aws.clients.scoring_bucket, outgoing)?;
+    let bucket = ScoringBucket::open(&config.aws.clients.scoring_bucket, &config.imports, outgoing)?;
     let ignored = config.mongo.ignored();
     if !ignored.is_empty() {
         tracing::warn!(target: "code_service_host::serve", keys = ?ignored, "keys of titan.mongo.options that mean nothing here");

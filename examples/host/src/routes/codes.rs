@@ -1,5 +1,7 @@
 //! `POST` and `PUT /:campaignId/codes`: uploads, from the bucket and from the body.
 
+use std::time::Duration;
+
 use axum::body::Body;
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, header};
@@ -15,9 +17,13 @@ use super::imports::{self, ImportReply};
 use super::request::{Campaign, Query};
 use super::schema;
 use crate::auth::Supreme;
+use crate::bucket::NotOpened;
 use crate::error::{ApiError, BodyRefused, ErrorEnvelope, Refused};
 use crate::file::Format;
 use crate::reply::{Envelope, Reply};
+
+/// How long a caller waits while nothing comes from the bucket: the balancer answers it after 60 s.
+const PATIENCE: Duration = Duration::from_secs(15);
 
 /// Which file of the bucket.
 #[derive(Deserialize, ToSchema)]
@@ -102,6 +108,7 @@ impl From<SaveReport> for Saved {
             headers(("Location" = String, description = "Where it can be looked up"))
         ),
         (status = 404, description = "The key is of another form or campaign, or the bucket has no such file", body = ErrorEnvelope),
+        (status = 409, description = "The file changed while it was read: send the request again", body = ErrorEnvelope),
         Refused,
         BodyRefused
     ),
@@ -126,7 +133,7 @@ pub(super) async fn from_bucket(
         Some(_) => return Err(ApiError::invalid("dryRun", "must be true or false")),
     };
     // It must be there, also for an import.
-    let file = app.bucket.read(key, None).await?;
+    let file = app.bucket.read_within(PATIENCE, key).await?;
     if dry_run || prefers_async(&headers) || file.size > app.config.imports.async_bytes {
         let mut import = Import::new(campaign, code_type, key);
         import.dry_run = dry_run;
@@ -135,7 +142,10 @@ pub(super) async fn from_bucket(
     let mut format = Format::of(key);
     format.gzip |= file.gzip;
     let saved = app.service.save(&campaign, &code_type, format.rows(file.bytes)).await;
-    let report = saved.map_err(|error| damaged(&error).unwrap_or_else(|| error.into()))?;
+    let report = saved.map_err(|error| {
+        let file = damaged(&error).or_else(|| NotOpened::of(&error).map(ApiError::from));
+        file.unwrap_or_else(|| error.into())
+    })?;
     Ok(Reply::ok(Saved::from(report)).into_response())
 }
 
