@@ -1,11 +1,19 @@
 //! The subcommands, as a person at a terminal runs them.
 
-use std::io::Write;
-use std::process::{Command, Output, Stdio};
+mod exports;
+mod hosts;
+mod imports;
+mod jobs;
+mod manual;
+mod reservations;
+mod tool;
+mod upkeep;
+
+use std::process::Output;
 
 use code_service_tests::Host;
 
-use crate::client::{Api, bucket, keys, prepared};
+use crate::client::{Api, keys, prepared};
 
 fn stdout(output: &Output) -> String {
     String::from_utf8(output.stdout.clone()).expect("UTF-8")
@@ -24,7 +32,13 @@ fn succeeded(output: &Output) -> String {
 /// The one sentence on standard error of a command that must fail.
 #[track_caller]
 fn failed(output: &Output) -> String {
-    assert_eq!(output.status.code(), Some(1), "{output:?}");
+    failed_with(1, output)
+}
+
+/// The same for another exit code.
+#[track_caller]
+fn failed_with(code: i32, output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
     let said = stderr(output);
     assert_eq!(said.lines().count(), 1, "one line: {said}");
     assert!(said.starts_with("code-service-host: "), "{said}");
@@ -37,40 +51,6 @@ fn number(table: &str, word: &str) -> u64 {
     let line = table.lines().find(|line| line.split_whitespace().next() == Some(word));
     let number = line.and_then(|line| line.split_whitespace().nth(1)?.parse().ok());
     number.unwrap_or_else(|| panic!("no {word} in {table}"))
-}
-
-#[test]
-fn help_names_every_subcommand() {
-    let help = succeeded(&Host::run(&["--help"], &[]));
-    for word in [
-        "serve",
-        "create-indexes",
-        "token",
-        "import",
-        "count",
-        "--config-dir",
-        "NODE_ENV",
-        "TITAN_MONGO__URI",
-    ] {
-        assert!(help.contains(word), "{word} is not in {help}");
-    }
-}
-
-#[test]
-fn every_subcommand_explains_itself_and_its_arguments() {
-    for (command, arguments) in [
-        ("serve", &["--config-dir"][..]),
-        ("create-indexes", &["--config-dir"]),
-        ("token", &["--user-id", "--not-supreme", "--expires-in"]),
-        ("import", &["<FILE>", "--campaign", "--type"]),
-        ("count", &["--campaign", "--type", "--status"]),
-        ("config", &["--config-dir"]),
-    ] {
-        let help = succeeded(&Host::run(&[command, "--help"], &[]));
-        for argument in arguments {
-            assert!(help.contains(argument), "{argument} is not in the help of {command}: {help}");
-        }
-    }
 }
 
 #[test]
@@ -147,66 +127,24 @@ async fn create_indexes_can_be_run_again() {
 }
 
 #[tokio::test]
-async fn import_saves_a_file_and_count_counts_it() {
-    let test = prepared().await;
-    let uri = [("TITAN_MONGO__URI", test.uri.as_str())];
-    std::fs::create_dir_all(bucket()).expect("the target folder is writable");
-    let file = bucket().join(format!("{}.csv", test.name));
-    std::fs::write(&file, "code\nA1\nA2\nA3\nB\u{0}AD\n").expect("the target folder is writable");
-    let path = file.to_str().expect("a plain path");
-    let output = Host::run(&["import", path, "--campaign", "tour", "--type", "tm"], &uri);
-    std::fs::remove_file(&file).expect("ours");
-    let table = succeeded(&output);
-    let numbers = ["in", "inserted", "updated", "rejected"].map(|word| number(&table, word));
-    assert_eq!(numbers, [4, 3, 0, 1]);
-    assert!(stderr(&output).contains("row 5") && !stderr(&output).contains("AD"), "{output:?}");
-
-    let count = ["count", "--campaign", "tour", "--type", "tm"];
-    let table = succeeded(&Host::run(&count, &uri));
-    assert_eq!(["available", "reserved", "assigned"].map(|word| number(&table, word)), [3, 0, 0]);
-    let one = succeeded(&Host::run(&[&count[..], &["--status", "available"]].concat(), &uri));
-    assert_eq!(one, "3\n");
-}
-
-#[tokio::test]
-async fn import_reads_standard_input() {
-    let test = prepared().await;
-    // The running host tells where its program lies.
-    let program = format!("/proc/{}/exe", Api::shared().await.host.pid());
-    let mut import = Command::new(std::fs::read_link(program).expect("the host runs"));
-    import.args(["import", "-", "--campaign", "tour", "--type", "external"]);
-    import.env("NODE_ENV", "local-dev").env("TITAN_MONGO__URI", &test.uri);
-    import.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
-    let mut import = import.spawn().expect("the built host can be run");
-    let mut input = import.stdin.take().expect("it was asked for as a pipe");
-    input.write_all(b"A1\nA2\n").expect("import reads");
-    drop(input);
-    let table = succeeded(&import.wait_with_output().expect("our own child"));
-    assert_eq!((number(&table, "in"), number(&table, "inserted")), (2, 2));
-}
-
-#[tokio::test]
-async fn import_of_a_file_that_is_not_there_names_it() {
-    let test = prepared().await;
-    let uri = [("TITAN_MONGO__URI", test.uri.as_str())];
-    let args = ["import", "nowhere.csv", "--campaign", "tour", "--type", "tm"];
-    let said = failed(&Host::run(&args, &uri));
-    assert!(said.contains("nowhere.csv"), "{said}");
-    let folder = std::env::temp_dir();
-    let args = ["import", folder.to_str().expect("plain"), "--campaign", "tour", "--type", "tm"];
-    assert!(failed(&Host::run(&args, &uri)).contains("folder"));
-}
-
-#[tokio::test]
 async fn bad_arguments_are_told_by_their_names() {
     let test = prepared().await;
     let uri = [("TITAN_MONGO__URI", test.uri.as_str())];
-    let said = failed(&Host::run(&["count", "--campaign", "", "--type", "tm"], &uri));
-    assert!(said.contains("campaignId"), "{said}");
-    let said = failed(&Host::run(&["count", "--campaign", "tour", "--type", "vip"], &uri));
-    assert!(said.contains("vip") && said.contains("tm") && said.contains("external"), "{said}");
-    let said = failed(&Host::run(&["count", "--campaign", "tour", "--type", "tm", "--status", "free"], &uri));
-    assert!(said.contains("status") && said.contains("available"), "{said}");
+    let told = |args: &[&str], words: &[&str]| {
+        let output = Host::run(args, &uri);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        for word in words {
+            assert!(stderr(&output).contains(word), "no {word}: {output:?}");
+        }
+    };
+    told(&["count", "--campaign", "", "--type", "tm"], &["--campaign", "campaignId"]);
+    told(&["count", "--campaign", "tour", "--type", "vip"], &["invalidType", "tm", "external"]);
+    told(&["count", "--campaign", "tour", "--type", "tm", "--status", "free"], &["--status", "available"]);
+    told(
+        &["export", "--campaign", "tour", "--saved-since", "today"],
+        &["--saved-since", "2026-11-22T10:00:00Z"],
+    );
+    told(&["reserve", "--campaign", "tour", "--type", "tm", "--count", "0"], &["--count", "1..=100000"]);
 }
 
 #[test]
@@ -214,7 +152,7 @@ fn a_database_that_is_away_is_named() {
     let uri =
         [("TITAN_MONGO__URI", "mongodb://127.0.0.1:9/test?replicaSet=rs0&serverSelectionTimeoutMS=500")];
     for args in [&["create-indexes"][..], &["count", "--campaign", "tour", "--type", "tm"]] {
-        let said = failed(&Host::run(args, &uri));
+        let said = failed_with(6, &Host::run(args, &uri));
         assert!(said.contains("127.0.0.1:9"), "{said}");
     }
 }

@@ -73,11 +73,19 @@ impl Host {
     /// # Panics
     /// When the program cannot be built or run.
     pub fn run(args: &[&str], env: &[(&str, &str)]) -> Output {
+        Host::command(args, env).output().expect("the built host can be run")
+    }
+
+    /// The host program with `args`, for those that a test wants to write to, or to end.
+    ///
+    /// # Panics
+    /// When the program cannot be built.
+    pub fn command(args: &[&str], env: &[(&str, &str)]) -> Command {
         let mut command = Command::new(program());
         command.args(args);
         clean_env(&mut command);
         command.env("NODE_ENV", "local-dev").envs(env.iter().copied());
-        command.output().expect("the built host can be run")
+        command
     }
 
     /// The address of `path`, which begins with a slash.
@@ -307,8 +315,9 @@ fn listening_port(line: &str) -> Option<u16> {
 /// Removes the variables that would steer the host by accident.
 fn clean_env(command: &mut Command) {
     for (name, _) in std::env::vars_os() {
+        let of_the_tool = name == "CODE_SERVICE_URL" || name == "CODE_SERVICE_TOKEN";
         let steers = |prefix: &[u8]| name.as_encoded_bytes().starts_with(prefix);
-        if name == "NODE_ENV" || steers(b"TITAN_") || steers(b"AWS_") {
+        if name == "NODE_ENV" || of_the_tool || steers(b"TITAN_") || steers(b"AWS_") {
             command.env_remove(name);
         }
     }

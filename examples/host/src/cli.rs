@@ -1,8 +1,21 @@
 //! The command line: what a stranger reads with `--help`.
 
+mod codes;
+mod imports;
+mod upkeep;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use code_service::{CampaignId, Error, ReserveId};
+use reqwest::Url;
+
+use crate::commands::Exit;
+
+pub(crate) use codes::{Codes, Count, Export, Find, Format, Recover, Reserve, Settle, Spans};
+pub(crate) use imports::{Import, Job, Jobs};
+pub(crate) use upkeep::{Check, Generate};
 
 const CONFIGURATION: &str = "\
 Configuration:
@@ -14,12 +27,24 @@ Configuration:
     TITAN_JWT__PRIVATE_KEY            RSA private key (PEM) for `token`; refused in prod
     TITAN_CODES__RESERVATION_TTL      how long a reservation lasts (24h)
     TITAN_LOG__LEVEL                  error, warn, info, debug or trace
-  Secrets can be in files: TITAN_MONGO__URI_FILE=/run/secrets/uri";
+  Secrets can be in files: TITAN_MONGO__URI_FILE=/run/secrets/uri
+
+Through a running host:
+  With --url, or CODE_SERVICE_URL, a command asks that host and needs no configuration and no database, but the
+  token of a supreme user: in CODE_SERVICE_TOKEN, or in the file that --token-file names.
+
+Output:
+  What was asked for goes to standard output, for programs with --json; everything else to standard error.
+";
 const SEE: &str = "`code-service-host --help` says how it is configured.";
 
+fn after_help() -> String {
+    format!("{CONFIGURATION}\n{}", Exit::help())
+}
+
 /// The code-service: hands out unique codes over HTTP, kept in MongoDB.
-#[derive(Debug, Parser)]
-#[command(version, after_help = CONFIGURATION, arg_required_else_help = true)]
+#[derive(Parser)]
+#[command(version, after_help = after_help(), arg_required_else_help = true)]
 pub(crate) struct Cli {
     /// Folder with default.yaml and a file per environment, instead of the built-in ones.
     #[arg(long, global = true, env = "NODE_CONFIG_DIR", hide_env_values = true, value_name = "DIR")]
@@ -28,7 +53,7 @@ pub(crate) struct Cli {
     pub(crate) command: Command,
 }
 
-#[derive(Debug, Subcommand)]
+#[derive(Subcommand)]
 pub(crate) enum Command {
     /// Run the HTTP service until SIGTERM or Ctrl-C.
     ///
@@ -48,19 +73,50 @@ pub(crate) enum Command {
     /// Example: curl -H "Authorization: Bearer $(code-service-host token)" localhost:8080/dev/supremes
     #[command(after_help = SEE)]
     Token(Token),
-    /// Import a CSV file of codes into a campaign.
-    ///
-    /// Only the first column counts; a first line that is just `code` is skipped. Importing a file again is
-    /// safe: codes that are there keep their reservation and assignment. Rows that hold no valid code are
-    /// listed on standard error.
-    #[command(after_help = SEE)]
     Import(Import),
-    /// Print how many codes of a campaign are available, reserved and assigned.
-    #[command(after_help = SEE)]
+    Jobs(Jobs),
+    Export(Export),
     Count(Count),
+    Find(Find),
+    Reserve(Reserve),
+    /// Assign codes for good.
+    ///
+    /// Codes that are assigned already are not counted. With --reserve-id only codes that are held under it are
+    /// assigned; the others are listed, and the exit code is 5.
+    #[command(after_help = "\
+Examples:
+  code-service-host assign --campaign summer --reserve-id order-4711 --codes-file codes.txt
+  code-service-host export --campaign summer --reserve-id order-4711 --format csv |
+    code-service-host assign --campaign summer --reserve-id order-4711 --codes-file -")]
+    Assign(Settle),
+    /// Release reserved codes into the pool.
+    ///
+    /// Codes that are available or assigned stay as they are. With --reserve-id only codes that are held under it are
+    /// released; the others are listed, and the exit code is 5.
+    #[command(after_help = "\
+Examples:
+  code-service-host release --campaign summer --codes-file codes.txt
+  code-service-host release --campaign summer --reserve-id order-4711 A1 B2")]
+    Release(Settle),
+    Recover(Recover),
+    Check(Check),
+    Generate(Generate),
+    /// Print what a shell needs to complete commands and arguments.
+    #[command(after_help = "\
+Example, for bash:
+  code-service-host completions bash > ~/.local/share/bash-completion/completions/code-service-host")]
+    Completions {
+        /// The shell.
+        shell: Shell,
+    },
+    /// Print the manual page.
+    #[command(after_help = "\
+Example:
+  code-service-host man > code-service-host.1")]
+    Man,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(crate) struct Serve {
     /// Start although indexes are missing or different, for a look at somebody else's database.
     ///
@@ -70,7 +126,7 @@ pub(crate) struct Serve {
     pub(crate) unsafe_skip_index_check: bool,
 }
 
-#[derive(Debug, Args)]
+#[derive(Args)]
 pub(crate) struct Token {
     /// The user that the token is for.
     #[arg(long, default_value = "developer", value_name = "ID")]
@@ -83,27 +139,46 @@ pub(crate) struct Token {
     pub(crate) expires_in: u64,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Import {
-    /// The CSV file; - reads standard input.
-    pub(crate) file: PathBuf,
+/// What commands about the codes of a campaign share.
+#[derive(Args)]
+pub(crate) struct Common {
     /// The campaign that owns the codes.
+    #[arg(long, value_parser = campaign)]
+    pub(crate) campaign: CampaignId,
+    /// Print JSON.
     #[arg(long)]
-    pub(crate) campaign: String,
-    /// The type of the codes: tm or external, unless configured otherwise.
-    #[arg(long = "type", value_name = "TYPE")]
-    pub(crate) code_type: String,
+    pub(crate) json: bool,
+    #[command(flatten)]
+    pub(crate) through: Through,
 }
 
-#[derive(Debug, Args)]
-pub(crate) struct Count {
-    /// The campaign that owns the codes.
-    #[arg(long)]
-    pub(crate) campaign: String,
-    /// The type of the codes: tm or external, unless configured otherwise.
-    #[arg(long = "type", value_name = "TYPE")]
-    pub(crate) code_type: String,
-    /// Print only this one: available, reserved or assigned.
-    #[arg(long)]
-    pub(crate) status: Option<String>,
+/// Whom to ask: the configured database, or a running host.
+#[derive(Args)]
+pub(crate) struct Through {
+    /// Ask the host at this address, and not the database.
+    #[arg(long, env = "CODE_SERVICE_URL", hide_env_values = true, value_name = "URL")]
+    pub(crate) url: Option<Url>,
+    /// The file with the token for the host; without it, CODE_SERVICE_TOKEN is the token.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) token_file: Option<PathBuf>,
+}
+
+fn campaign(text: &str) -> Result<CampaignId, Error> {
+    CampaignId::parse(text)
+}
+
+fn reserve_id(text: &str) -> Result<ReserveId, Error> {
+    ReserveId::parse(text)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_contradicts_itself_nowhere() {
+        Cli::command().debug_assert();
+    }
 }

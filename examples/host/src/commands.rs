@@ -1,60 +1,83 @@
-//! The subcommands. Each ends with a sentence for standard error if it fails.
+//! The subcommands. One that is about codes is: arguments, a call to whom they name, and what it prints.
 
+mod backend;
+mod check;
+mod codes;
+mod complete;
 mod count;
 mod create_indexes;
+mod exit;
+mod export;
+mod find;
+mod generate;
 mod import;
+mod jobs;
+mod output;
+mod recover;
+mod reserve;
 mod serve;
+mod settle;
 mod token;
 
-use code_service::{CodeService, CodeType, Observer, Options};
+use clap::CommandFactory;
+use code_service::{CodeService, Observer, Options};
 
 use crate::cli::{Cli, Command};
-use crate::config::{self, Config};
+use crate::config::{self, Config, Environment, Source};
 
-/// Reads the configuration and runs the subcommand.
-pub(crate) async fn run(cli: Cli) -> Result<(), String> {
-    // What is not UTF-8 is not ours to read.
-    let variables = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
-    let source = config::Source { folder: cli.config_dir, variables: variables.collect() };
-    let (environment, config) = config::load(&source)?;
-    match cli.command {
-        Command::Serve(options) => serve::run(environment, config, options, source).await,
-        Command::CreateIndexes => create_indexes::run(&config).await,
-        Command::Config => print(&config),
-        Command::Token(arguments) => token::run(&config, &arguments),
-        Command::Import(arguments) => import::run(&config, &arguments).await,
-        Command::Count(arguments) => count::run(&config, &arguments).await,
+use backend::How;
+pub(crate) use exit::{Exit, Failure};
+
+/// The configuration, which is read when somebody needs it: whoever asks a host has none.
+pub(crate) struct Configuration(Source);
+
+impl Configuration {
+    pub(crate) fn load(&self) -> Result<(Environment, Config), String> {
+        config::load(&self.0)
     }
 }
 
-fn print(config: &Config) -> Result<(), String> {
+/// Runs the subcommand.
+pub(crate) async fn run(cli: Cli) -> Result<(), Failure> {
+    // What is not UTF-8 is not ours to read.
+    let variables = std::env::vars_os()
+        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)));
+    let source = Source { folder: cli.config_dir, variables: variables.collect() };
+    let configuration = Configuration(source);
+    match cli.command {
+        Command::Serve(options) => {
+            let (environment, config) = configuration.load()?;
+            Ok(serve::run(environment, config, options, configuration.0).await?)
+        }
+        Command::CreateIndexes => create_indexes::run(&configuration.load()?.1).await,
+        Command::Config => print(&configuration.load()?.1),
+        Command::Token(arguments) => token::run(&configuration.load()?.1, &arguments),
+        Command::Import(arguments) => import::run(&configuration, arguments).await,
+        Command::Jobs(arguments) => jobs::run(&configuration, arguments).await,
+        Command::Export(arguments) => export::run(&configuration, arguments).await,
+        Command::Count(arguments) => count::run(&configuration, arguments).await,
+        Command::Find(arguments) => find::run(&configuration, arguments).await,
+        Command::Reserve(arguments) => reserve::run(&configuration, arguments).await,
+        Command::Assign(arguments) => settle::run(&configuration, How::Assign, arguments).await,
+        Command::Release(arguments) => settle::run(&configuration, How::Release, arguments).await,
+        Command::Recover(arguments) => recover::run(&configuration, arguments).await,
+        Command::Check(arguments) => check::run(&configuration, arguments).await,
+        Command::Generate(arguments) => generate::run(&configuration, arguments).await,
+        Command::Completions { shell } => complete::completions(Cli::command(), shell),
+        Command::Man => complete::man(Cli::command()),
+    }
+}
+
+fn print(config: &Config) -> Result<(), Failure> {
     let root = serde_json::json!({ "titan": config });
-    println!("{root:#}");
-    Ok(())
+    output::line(format_args!("{root:#}"))
 }
 
 /// Connects to the configured database, and has somebody told what happens.
-async fn connect(config: &Config, observer: Option<Observer>) -> Result<CodeService, String> {
+async fn connect(config: &Config, observer: Option<Observer>) -> Result<CodeService, Failure> {
     let mut options = Options::new(config.mongo.connection_string()?);
     options.database = config.mongo.database();
     options.reservation_ttl = config.codes.reservation_ttl;
     options.observer = observer;
-    CodeService::connect(options).await.map_err(|e| sentence(&e))
-}
-
-/// An error with its cause, for a person at a terminal.
-fn sentence(error: &code_service::Error) -> String {
-    match std::error::Error::source(error) {
-        Some(cause) => format!("{error} ({cause})"),
-        None => error.to_string(),
-    }
-}
-
-/// The type, if it is one of the configured ones.
-fn allowed_type(config: &Config, name: &str) -> Result<CodeType, String> {
-    if !config.codes.types.iter().any(|allowed| allowed == name) {
-        return Err(format!("the type {name:?} is none of {}", config.codes.types.join(", ")));
-    }
-    CodeType::parse(name).map_err(|e| e.to_string())
+    Ok(CodeService::connect(options).await?)
 }

@@ -38,7 +38,8 @@ impl Format {
     }
 }
 
-fn unpacked(
+/// What is in a file that is compressed.
+pub(crate) fn unpacked(
     bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
 ) -> impl Stream<Item = io::Result<Bytes>> + Send {
     let mut decoder = GzipDecoder::new(BufReader::new(StreamReader::new(

@@ -29,6 +29,7 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::Parser;
+use commands::{Exit, Failure};
 use mimalloc::MiMalloc;
 
 /// A request allocates some hundred times, which takes the C library's own allocator longer, and musl's much longer.
@@ -42,17 +43,17 @@ fn main() -> ExitCode {
     let cli = cli::Cli::parse();
     let runtime = match tokio::runtime::Runtime::new() {
         Ok(runtime) => runtime,
-        Err(error) => return failed(&format!("no threads: {error}")),
+        Err(error) => return ended(Err(format!("no threads: {error}").into())),
     };
-    let code = match runtime.block_on(commands::run(cli)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(message) => failed(&message),
-    };
+    let code = ended(runtime.block_on(commands::run(cli)));
     runtime.shutdown_timeout(THREADS);
     code
 }
 
-fn failed(message: &str) -> ExitCode {
-    eprintln!("code-service-host: {message}");
-    ExitCode::FAILURE
+fn ended(outcome: Result<(), Failure>) -> ExitCode {
+    let Err(Failure { exit, message }) = outcome else { return Exit::Done.into() };
+    if !message.is_empty() {
+        eprintln!("code-service-host: {message}");
+    }
+    exit.into()
 }

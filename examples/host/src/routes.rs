@@ -32,6 +32,7 @@ use crate::config::Config;
 use crate::error::ApiError;
 use crate::metrics::Metrics;
 
+pub(crate) use codes::type_in_key;
 pub(crate) use health::Readiness;
 
 /// What handlers work with; every request has it.

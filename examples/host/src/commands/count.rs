@@ -1,23 +1,21 @@
 //! `count`: the codes of a campaign by status.
 
-use code_service::{CampaignId, Status};
+use code_service::Status;
 
+use super::exit::Failure;
+use super::{Configuration, backend, output};
 use crate::cli::Count;
-use crate::config::Config;
 
-pub(crate) async fn run(config: &Config, arguments: &Count) -> Result<(), String> {
-    let campaign = CampaignId::parse(&arguments.campaign).map_err(|e| e.to_string())?;
-    let code_type = super::allowed_type(config, &arguments.code_type)?;
-    let only = arguments.status.as_deref().map(Status::parse).transpose().map_err(|e| e.to_string())?;
-    let service = super::connect(config, None).await?;
-    let counts = service.count(&campaign, &code_type).await.map_err(|e| super::sentence(&e))?;
-    match only {
-        Some(status) => println!("{}", counts.of(status)),
-        None => {
-            for status in Status::ALL {
-                println!("{:<10} {:>12}", status.as_str(), counts.of(status));
-            }
+pub(crate) async fn run(configuration: &Configuration, arguments: Count) -> Result<(), Failure> {
+    let Count { common, code_type, status } = arguments;
+    let backend = backend::open(&common.through, configuration).await?;
+    let counts = backend.count(&common.campaign, &backend.allowed_type(&code_type)?).await?;
+    match status {
+        Some(status) if common.json => {
+            output::json(&serde_json::json!({ status.as_str(): counts.of(status) }))
         }
+        Some(status) => output::line(counts.of(status)),
+        None if common.json => output::json(&counts),
+        None => output::numbers(&Status::ALL.map(|status| (status.as_str(), counts.of(status)))),
     }
-    Ok(())
 }

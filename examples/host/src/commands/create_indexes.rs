@@ -1,10 +1,10 @@
 //! `create-indexes`: what a deployment runs before its pods.
 
+use super::exit::Failure;
+use super::output;
 use crate::config::Config;
 
-pub(crate) async fn run(config: &Config) -> Result<(), String> {
-    let service = super::connect(config, None).await?;
-    service.ensure_indexes().await.map_err(|e| super::sentence(&e))?;
-    println!("the indexes are in place");
-    Ok(())
+pub(crate) async fn run(config: &Config) -> Result<(), Failure> {
+    super::connect(config, None).await?.ensure_indexes().await?;
+    output::line("the indexes are in place")
 }

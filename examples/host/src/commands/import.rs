@@ -1,73 +1,105 @@
 //! `import`: a file of codes into a campaign, with a progress bar on a terminal.
 
-use std::io;
+mod input;
+
 use std::path::Path;
-use std::pin::Pin;
 
-use code_service::{CampaignId, Rows, SaveReport};
-use indicatif::{ProgressBar, ProgressStyle};
-use tokio::io::AsyncRead;
-use tokio_util::io::ReaderStream;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, TryStreamExt};
 
-use crate::cli::Import;
-use crate::config::Config;
+use super::backend::{Rejected, Saved, SavedCount};
+use super::exit::Failure;
+use super::{Configuration, backend, jobs, output};
+use crate::cli::{Common, Import};
 
-/// How much of the file is read at once.
-const CHUNK: usize = 64 * 1024;
-
-pub(crate) async fn run(config: &Config, arguments: &Import) -> Result<(), String> {
-    let campaign = CampaignId::parse(&arguments.campaign).map_err(|e| e.to_string())?;
-    let code_type = super::allowed_type(config, &arguments.code_type)?;
-    let (file, bytes) =
-        open(&arguments.file).await.map_err(|e| format!("{}: {e}", arguments.file.display()))?;
-    let service = super::connect(config, None).await?;
-    let bar = progress_bar(bytes);
-    let rows = Rows::csv(ReaderStream::with_capacity(bar.wrap_async_read(file), CHUNK));
-    let saved = service.save(&campaign, &code_type, rows).await;
-    bar.finish_and_clear();
-    let report = saved.map_err(|e| super::sentence(&e))?;
-    print(&report);
-    Ok(())
+pub(crate) async fn run(configuration: &Configuration, arguments: Import) -> Result<(), Failure> {
+    let Import { common, file, code_type, format, rejected, bucket_key, dry_run, no_wait } = arguments;
+    match (file, code_type, bucket_key) {
+        (Some(file), Some(code_type), None) => {
+            let backend = backend::open(&common.through, configuration).await?;
+            let code_type = backend.allowed_type(&code_type)?;
+            let (input, bar) = input::open(&file, format, backend.asks_for_length())
+                .await
+                .map_err(|e| Failure::file(&file, &e))?;
+            let saved = backend.save(&common.campaign, &code_type, input, &bar).await;
+            bar.finish_and_clear();
+            let Saved { count, rejected: rows } = saved?;
+            print(&count, common.json)?;
+            let listed = rows.len() as u64;
+            list(stream::iter(rows.into_iter().map(Ok)).boxed(), rejected.as_deref()).await?;
+            if count.rejected > listed {
+                eprintln!("and {} more rejected rows", count.rejected - listed);
+            }
+            Ok(())
+        }
+        (_, _, Some(bucket_key)) => {
+            from_bucket(configuration, common, &bucket_key, dry_run, no_wait, rejected.as_deref()).await
+        }
+        // The command line asks for one or the other.
+        (_, _, None) => Err(Failure::usage("name a file and a type, or --bucket-key")),
+    }
 }
 
-type Input = Pin<Box<dyn AsyncRead + Send>>;
-
-/// The file, and its length if it has one.
-async fn open(path: &Path) -> io::Result<(Input, Option<u64>)> {
-    if path == Path::new("-") {
-        return Ok((Box::pin(tokio::io::stdin()), None));
+/// Has hosts import a file of the bucket, and follows that.
+async fn from_bucket(
+    configuration: &Configuration,
+    common: Common,
+    bucket_key: &str,
+    dry_run: bool,
+    no_wait: bool,
+    rejected: Option<&Path>,
+) -> Result<(), Failure> {
+    let backend = backend::open(&common.through, configuration).await?;
+    let job = backend.begin_import(&common.campaign, bucket_key, dry_run).await?;
+    if no_wait {
+        return if common.json { output::json(&job) } else { output::line(job.id) };
     }
-    let file = tokio::fs::File::open(path).await?;
-    let metadata = file.metadata().await?;
-    if metadata.is_dir() {
-        return Err(io::Error::new(io::ErrorKind::IsADirectory, "is a folder"));
+    let job = jobs::follow(&*backend, &common.campaign, &job.id).await?;
+    jobs::print(&job, common.json)?;
+    if job.rejected > 0 {
+        list(backend.rejected(&common.campaign, &job.id).await?, rejected).await?;
     }
-    Ok((Box::pin(file), metadata.is_file().then_some(metadata.len())))
+    jobs::outcome(&job)
 }
 
-/// A bar on standard error; nothing is drawn where that is no terminal.
-fn progress_bar(bytes: Option<u64>) -> ProgressBar {
-    let (bar, template) = match bytes {
-        Some(bytes) => (
-            ProgressBar::new(bytes),
-            "{bar:40} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left",
-        ),
-        None => (ProgressBar::new_spinner(), "{spinner} {bytes}  {bytes_per_sec}"),
+fn print(count: &SavedCount, json: bool) -> Result<(), Failure> {
+    if json {
+        return output::json(count);
+    }
+    output::numbers(&[
+        ("in", count.r#in),
+        ("inserted", count.inserted),
+        ("updated", count.updated),
+        ("rejected", count.rejected),
+    ])
+}
+
+/// The most rejected rows that are listed on standard error.
+const LISTED: usize = 1_000;
+
+/// Writes rejected rows to a file, or the first of them to standard error.
+async fn list(
+    mut rows: BoxStream<'static, Result<Rejected, Failure>>,
+    file: Option<&Path>,
+) -> Result<(), Failure> {
+    let Some(path) = file else {
+        let mut left = LISTED;
+        while let Some(Rejected { row, reason }) = rows.try_next().await? {
+            if left == 0 {
+                eprintln!("and more: --rejected writes all of them to a file");
+                break;
+            }
+            eprintln!("row {row}: the code {reason}");
+            left -= 1;
+        }
+        return Ok(());
     };
-    bar.set_style(ProgressStyle::with_template(template).expect("a template of known keys"));
-    bar
-}
-
-fn print(report: &SaveReport) {
-    println!("{:<10} {:>12}", "in", report.rows);
-    println!("{:<10} {:>12}", "inserted", report.inserted);
-    println!("{:<10} {:>12}", "updated", report.updated);
-    println!("{:<10} {:>12}", "rejected", report.rejected);
-    for rejection in &report.rejections {
-        eprintln!("row {}: the code {}", rejection.row, rejection.reason);
+    let failed = |e: std::io::Error| Failure::file(path, &e);
+    let csv = |e: csv::Error| failed(e.into());
+    let mut file = csv::Writer::from_path(path).map_err(csv)?;
+    file.write_record(["row", "reason"]).map_err(csv)?;
+    while let Some(Rejected { row, reason }) = rows.try_next().await? {
+        file.write_record([row.to_string().as_str(), reason.as_str()]).map_err(csv)?;
     }
-    let unlisted = report.rejected - report.rejections.len() as u64;
-    if unlisted > 0 {
-        eprintln!("and {unlisted} more");
-    }
+    file.flush().map_err(failed)
 }

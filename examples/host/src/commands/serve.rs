@@ -13,6 +13,7 @@ use tokio::task::JoinHandle;
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
+use super::Failure;
 use crate::auth::{Signer, Verifier};
 use crate::bucket::ScoringBucket;
 use crate::cli::Serve;
@@ -92,7 +93,7 @@ async fn start(
     }
     // Before what is measured begins.
     let metrics = metrics::init(&config.metrics)?;
-    let service = super::connect(config, Some(watch::observer())).await?;
+    let service = super::connect(config, Some(watch::observer())).await.map_err(|failure| failure.message)?;
     if let Err(problems) = check_indexes(&service).await {
         if !options.unsafe_skip_index_check {
             return Err(problems);
@@ -127,7 +128,7 @@ async fn start(
 type Started = (TcpListener, axum::Router, CodeService, Option<JoinHandle<()>>);
 
 async fn check_indexes(service: &CodeService) -> Result<(), String> {
-    let problems = service.verify_indexes().await.map_err(|e| super::sentence(&e))?;
+    let problems = service.verify_indexes().await.map_err(|e| Failure::from(e).message)?;
     if problems.is_empty() {
         return Ok(());
     }

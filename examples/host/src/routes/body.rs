@@ -18,6 +18,7 @@ use tower_http::timeout::TimeoutError;
 
 use super::App;
 use crate::error::ApiError;
+use crate::file::Format;
 
 /// How much of a refused body is read, and for how long.
 const DRAIN_BYTES: usize = 64 << 20;
@@ -48,21 +49,22 @@ impl<T: DeserializeOwned> FromRequest<App> for Json<T> {
     }
 }
 
-/// The rows of a CSV body. One that does not tell its length is read whole first, so it has to be shorter.
-pub(super) async fn csv(request: Request<Body>, app: &App) -> Result<Rows, ApiError> {
+/// The rows of a body. One that does not tell its length is read whole first, so it has to be shorter.
+pub(super) async fn rows(request: Request<Body>, app: &App, format: Format) -> Result<Rows, ApiError> {
     let limit = app.config.service.upload_limit;
     match content_length(request.headers()) {
         Some(length) if length > limit => {
             drain(request.into_body().into_data_stream()).await;
             Err(too_long(limit, ""))
         }
-        Some(_) => Ok(Rows::csv(
-            request.into_body().into_data_stream().map_err(|error| NotWhole::from(error).into()),
-        )),
+        Some(_) => {
+            Ok(format
+                .rows(request.into_body().into_data_stream().map_err(|error| NotWhole::from(error).into())))
+        }
         None => {
             let limit = limit.min(app.config.service.body_limit as u64);
             let body = whole(request, usize::try_from(limit).unwrap_or(usize::MAX)).await?;
-            Ok(Rows::csv(futures_util::stream::iter([Ok(body)])))
+            Ok(format.rows(futures_util::stream::iter([Ok(body)])))
         }
     }
 }
@@ -121,7 +123,7 @@ async fn whole(request: Request<Body>, limit: usize) -> Result<Bytes, ApiError> 
         let piece = piece.map_err(|error| ApiError::from(&NotWhole::from(error)))?;
         if body.len() + piece.len() > limit {
             drain(pieces).await;
-            let hint = if told.is_none() { "; a longer CSV file needs its Content-Length" } else { "" };
+            let hint = if told.is_none() { "; a longer file needs its Content-Length" } else { "" };
             return Err(too_long(limit as u64, hint));
         }
         body.extend_from_slice(&piece);

@@ -164,24 +164,27 @@ fn damaged(error: &code_service::Error) -> Option<ApiError> {
 }
 
 /// The type in `codes/{campaignId}/{type}/{file}`; None if the key is of another form or campaign.
-fn type_in_key<'a>(key: &'a str, campaign: &CampaignId) -> Option<&'a str> {
+pub(crate) fn type_in_key<'a>(key: &'a str, campaign: &CampaignId) -> Option<&'a str> {
     let parts: Vec<&str> = key.split('/').collect();
     let ["codes", of_campaign, code_type, file] = parts[..] else { return None };
     let plain = |part: &str| !["", ".", ".."].contains(&part) && !part.chars().any(char::is_control);
     (of_campaign == campaign.as_str() && plain(code_type) && plain(file)).then_some(code_type)
 }
 
-/// Saves the codes of a CSV file
+/// Saves the codes of a file
 ///
-/// The first column of each row is a code; a first line that is just `code` is skipped. A file that comes without its
-/// length must be shorter.
+/// Of CSV the first column of each row is a code; a first line that is just `code` is skipped. A line of NDJSON is a
+/// text, or an object with a `code`. A file that comes without its length must be shorter.
 #[utoipa::path(
     put,
     path = "/{campaignId}/codes",
     tag = "codes",
     operation_id = "save",
     params(schema::OfCampaign, ("type" = schema::CodeType, Query, description = "The type of the codes")),
-    request_body(content = Option<String>, content_type = "text/csv", example = "ABC-1\nABC-2\n"),
+    request_body(content(
+        (Option<String> = "text/csv", example = "ABC-1\nABC-2\n"),
+        (Option<String> = "application/x-ndjson", example = "\"ABC-1\"\n{\"code\":\"ABC-2\"}\n")
+    )),
     responses(
         (status = 200, description = "The rows were saved", body = Envelope<Saved>),
         Refused,
@@ -200,21 +203,28 @@ pub(super) async fn from_body(
         .get("type")
         .ok_or_else(|| ApiError::bad_request("missingType", "say of which type the codes are: ?type="))?;
     let code_type = app.allowed_type(code_type)?;
-    must_be_csv(request.headers())?;
-    let rows = body::csv(request, &app).await?;
+    let format = format(request.headers())?;
+    let rows = body::rows(request, &app, format).await?;
     let saved = app.service.save(&campaign, &code_type, rows).await;
     let report =
         saved.map_err(|error| NotWhole::of(&error).map(ApiError::from).unwrap_or_else(|| error.into()))?;
     Ok(Reply::ok(report.into()))
 }
 
-fn must_be_csv(headers: &HeaderMap) -> Result<(), ApiError> {
-    let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return Ok(()) };
+/// What a body is by its content type; CSV without one.
+fn format(headers: &HeaderMap) -> Result<Format, ApiError> {
+    let of = |ndjson| Ok(Format { ndjson, gzip: false });
+    let Some(content_type) = headers.get(header::CONTENT_TYPE) else { return of(false) };
     let essence = content_type.to_str().ok().and_then(|value| value.split(';').next()).unwrap_or_default();
-    if ["text/csv", "text/plain"].iter().any(|csv| csv.eq_ignore_ascii_case(essence.trim())) {
-        return Ok(());
+    let is = |name: &str| essence.trim().eq_ignore_ascii_case(name);
+    if is("text/csv") || is("text/plain") {
+        return of(false);
     }
-    Err(ApiError::bad_request("invalidBody", "the body must be CSV: Content-Type: text/csv"))
+    if is("application/x-ndjson") {
+        return of(true);
+    }
+    let message = "the body must be CSV or NDJSON: Content-Type: text/csv, or application/x-ndjson";
+    Err(ApiError::bad_request("invalidBody", message))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::request::{Campaign, Job, Query};
-use super::{App, count, export, imports, schema};
+use super::{App, export, imports, schema};
 use crate::auth::Supreme;
 use crate::bucket::NotOpened;
 use crate::error::{ApiError, ErrorEnvelope, Refused};
@@ -77,7 +77,7 @@ pub(super) struct Exports {
         schema::OfCampaign,
         ("format" = Option<FileFormat>, Query, description = "How the codes are written: `ndjson` unless given"),
         ("type" = Option<schema::CodeType>, Query, description = "Only codes of this type"),
-        ("status" = Option<count::StatusName>, Query, description = "Only codes with this status"),
+        ("status" = Option<schema::Status>, Query, description = "Only codes with this status"),
         ("reserveId" = Option<schema::ReserveId>, Query, description = "Only codes that were last reserved under this id"),
         ("savedSince" = Option<schema::Moment>, Query, description = "Only codes that were last saved then or later"),
         ("savedBefore" = Option<schema::Moment>, Query, description = "Only codes that were last saved earlier"),

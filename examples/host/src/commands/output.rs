@@ -1,0 +1,100 @@
+//! What commands write: tables for people, JSON for programs, and bars for whoever waits at a terminal.
+
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use comfy_table::{CellAlignment, Table, presets};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use super::exit::Failure;
+
+/// Writes a line to standard output.
+pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
+    writeln!(io::stdout(), "{text}").map_err(|e| Failure::output(&e))
+}
+
+/// Writes a value to standard output as one line of JSON.
+pub(crate) fn json(value: &impl Serialize) -> Result<(), Failure> {
+    line(serde_json::to_string(value).expect("answers have text for keys"))
+}
+
+/// Writes rows in columns to standard output, under a header. `numbers` are the columns that are aligned to the right.
+pub(crate) fn table(header: &[&str], numbers: &[usize], rows: Vec<Vec<String>>) -> Result<(), Failure> {
+    let mut table = Table::new();
+    table.load_preset(presets::NOTHING).set_header(header).add_rows(rows);
+    for (index, column) in table.column_iter_mut().enumerate() {
+        let left = if index == 0 { 0 } else { 1 };
+        column.set_padding((left, 1));
+        if numbers.contains(&index) {
+            column.set_cell_alignment(CellAlignment::Right);
+        }
+    }
+    line(table.trim_fmt())
+}
+
+/// Writes words with their numbers to standard output, one a line.
+pub(crate) fn numbers(numbers: &[(&str, u64)]) -> Result<(), Failure> {
+    let lines: Vec<String> =
+        numbers.iter().map(|(word, number)| format!("{word:<10} {number:>12}")).collect();
+    line(lines.join("\n"))
+}
+
+/// A text that others have stored, as a terminal can show it.
+pub(crate) fn shown(text: &str) -> String {
+    text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
+}
+
+/// The name of a file that is not whole yet.
+pub(crate) fn part_of(file: &Path) -> PathBuf {
+    let mut name = file.as_os_str().to_owned();
+    name.push(".part");
+    name.into()
+}
+
+/// How a bar of bytes looks whose end is known, and one whose end is not.
+const BYTES: [&str; 2] = [
+    "{bar:30} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}",
+    "{spinner} {bytes}  {bytes_per_sec}  {msg}",
+];
+/// The same for codes.
+const CODES: [&str; 2] = [
+    "{bar:30} {percent:>3} %  {human_pos} of {human_len} codes  {per_sec}  {eta} left  {msg}",
+    "{spinner} {human_pos} codes  {per_sec}  {msg}",
+];
+
+/// How far something has come: bytes, of so many if that is known. Drawn on standard error where that is a terminal.
+pub(crate) fn bar_of_bytes(bytes: Option<u64>) -> ProgressBar {
+    bar(bytes, BYTES)
+}
+
+/// The same for codes.
+pub(crate) fn bar_of_codes(codes: Option<u64>) -> ProgressBar {
+    bar(codes, CODES)
+}
+
+/// Sets how far a bar of bytes is, and its end as soon as that is known.
+pub(crate) fn set_bytes(bar: &ProgressBar, bytes: u64, of: Option<u64>) {
+    if bar.length().is_none()
+        && let Some(of) = of
+    {
+        bar.set_length(of);
+        bar.set_style(style(BYTES[0]));
+    }
+    bar.set_position(bytes);
+}
+
+fn bar(length: Option<u64>, [known, unknown]: [&str; 2]) -> ProgressBar {
+    let (bar, template) = match length {
+        Some(length) => (ProgressBar::new(length), known),
+        None => (ProgressBar::new_spinner(), unknown),
+    };
+    bar.set_style(style(template));
+    bar.enable_steady_tick(Duration::from_millis(200));
+    bar
+}
+
+fn style(template: &str) -> ProgressStyle {
+    ProgressStyle::with_template(template).expect("a template of known keys")
+}
