@@ -2,6 +2,8 @@
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use code_service::ReserveId;
 use code_service_tests::caller::{Caller, get};
@@ -117,7 +119,7 @@ async fn what_callers_who_went_away_would_have_got_is_given_back_before_the_host
     })
     .await;
     drop(callers);
-    let host = std::sync::Arc::get_mut(&mut api.host).expect("nobody else has it");
+    let host = Arc::get_mut(&mut api.host).expect("nobody else has it");
     assert_eq!(host.stop(), 0);
     let reserved = api.stored().await.iter().filter(|code| code.contains_key("reserveId")).count();
     assert_eq!(reserved, 0, "held for nobody");
@@ -149,8 +151,10 @@ async fn a_stop_in_the_middle_of_reserves_and_an_import_loses_nothing() {
     assert_eq!(upload(codes("A", 20_000)).await.expect("the host answers").status(), 200);
 
     // Callers who go on until they are sent away, and remember what they were told.
+    let answered = Arc::<AtomicUsize>::default();
     let callers: Vec<_> = (0..64)
         .map(|_| {
+            let answered = Arc::clone(&answered);
             tokio::spawn(async move {
                 let mut told: Vec<(String, Option<u16>)> = Vec::new();
                 let Ok(mut caller) = Caller::connect(port).await else { return told };
@@ -161,6 +165,7 @@ async fn a_stop_in_the_middle_of_reserves_and_an_import_loses_nothing() {
                     if status != Some(201) {
                         return told;
                     }
+                    answered.fetch_add(1, Ordering::Relaxed);
                 }
             })
         })
@@ -168,8 +173,11 @@ async fn a_stop_in_the_middle_of_reserves_and_an_import_loses_nothing() {
     let import = tokio::spawn(upload(codes("B", 60_000)));
     let stored = test.db.collection::<Document>("codes");
     let imported = doc! { "_id.campaign_id": "tour", "_id.code": { "$gte": "B" } };
-    until("the import has begun", async || stored.find_one(imported.clone()).await.expect("find").is_some())
-        .await;
+    until("both are under way", async || {
+        let imports = stored.find_one(imported.clone()).await.expect("find").is_some();
+        imports && answered.load(Ordering::Relaxed) > 64
+    })
+    .await;
     host.signal("TERM");
     assert_eq!(host.wait(), 0);
     let told: Vec<(String, Option<u16>)> =

@@ -181,10 +181,7 @@ pub(crate) fn type_in_key<'a>(key: &'a str, campaign: &CampaignId) -> Option<&'a
     tag = "codes",
     operation_id = "save",
     params(schema::OfCampaign, ("type" = schema::CodeType, Query, description = "The type of the codes")),
-    request_body(content(
-        (Option<String> = "text/csv", example = "ABC-1\nABC-2\n"),
-        (Option<String> = "application/x-ndjson", example = "\"ABC-1\"\n{\"code\":\"ABC-2\"}\n")
-    )),
+    request_body(content = Option<String>, content_type = "text/csv", example = "ABC-1\nABC-2\n"),
     responses(
         (status = 200, description = "The rows were saved", body = Envelope<Saved>),
         Refused,

@@ -14,7 +14,7 @@ use utoipa::openapi::security::{HttpAuthScheme, HttpBuilder, SecurityScheme};
 use utoipa::openapi::{OpenApi, RefOr};
 use utoipa_swagger_ui::Config;
 
-use super::{App, count, schema};
+use super::{App, count, exports, schema};
 use crate::correlation;
 use crate::error::ApiError;
 
@@ -44,7 +44,8 @@ const FILES: [&str; 7] = [
         schema::Code,
         schema::Moment,
         schema::Status,
-        count::StatusName
+        count::StatusName,
+        exports::FileFormat
     )),
     tags(
         (name = "codes", description = "Codes of campaigns"),
