@@ -58,7 +58,7 @@ pub enum JobState {
     Running,
     /// All of the file is saved.
     Completed,
-    /// It cannot go on; [`ImportJob::error`] says why. What is counted is saved.
+    /// It cannot go on; the `error` of the job says why. What is counted is saved.
     Failed,
     /// Somebody has cancelled it. What is counted is saved.
     Cancelled,
