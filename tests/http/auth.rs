@@ -63,15 +63,6 @@ fn supreme_paths(api: &Api) -> Vec<reqwest::RequestBuilder> {
         api.anonymous(Method::PUT, "/:campaign/reservations/new").json(&wish),
         api.anonymous(Method::GET, "/:campaign/reservations/held"),
         api.anonymous(Method::POST, "/:campaign/reservations/held/recover"),
-        api.anonymous(Method::POST, "/:campaign/exports"),
-        api.anonymous(Method::GET, "/:campaign/exports"),
-        api.anonymous(Method::GET, "/:campaign/exports/some"),
-        api.anonymous(Method::DELETE, "/:campaign/exports/some"),
-        api.anonymous(Method::GET, "/:campaign/imports"),
-        api.anonymous(Method::GET, "/:campaign/imports/some"),
-        api.anonymous(Method::DELETE, "/:campaign/imports/some"),
-        api.anonymous(Method::POST, "/:campaign/imports/some/undo"),
-        api.anonymous(Method::GET, "/:campaign/imports/some/rejected"),
         api.anonymous(Method::GET, "/dev/supremes"),
     ]
 }

@@ -210,7 +210,7 @@ impl Api {
     /// Every document of the database.
     pub(crate) async fn everything(&self) -> Vec<Document> {
         let mut all = Vec::new();
-        for name in ["codes", "codes.reservations"] {
+        for name in ["codes", "codes.reservations", "codes.jobs"] {
             let collection = self.db.collection::<Document>(name);
             let found = collection.find(doc! {}).sort(doc! { "_id": 1 }).await.expect("find");
             all.extend(found.try_collect::<Vec<_>>().await.expect("find"));

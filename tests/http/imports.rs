@@ -247,6 +247,24 @@ async fn what_is_no_import_of_the_campaign_is_404() {
     }
 }
 
+#[tokio::test]
+async fn jobs_are_for_supreme_users_only() {
+    let api = Api::quiet().await;
+    for (method, path) in [
+        (Method::POST, "/:campaign/exports"),
+        (Method::GET, "/:campaign/exports"),
+        (Method::GET, "/:campaign/exports/some"),
+        (Method::DELETE, "/:campaign/exports/some"),
+        (Method::GET, "/:campaign/imports"),
+        (Method::GET, "/:campaign/imports/some"),
+        (Method::DELETE, "/:campaign/imports/some"),
+        (Method::POST, "/:campaign/imports/some/undo"),
+        (Method::GET, "/:campaign/imports/some/rejected"),
+    ] {
+        api.refused(api.anonymous(method, path), 403, "supremeUserRequired").await;
+    }
+}
+
 /// A second host on the database of the first.
 pub(crate) async fn another(uri: &str) -> Api {
     let client = mongodb::Client::with_uri_str(uri).await.expect("our own connection string");
