@@ -11,7 +11,7 @@ CROSS := $(abspath $(TARGET))/tools/cross
 ZIG = PYTHONPATH=$(CROSS) python3 -m ziglang
 ZIGBUILD = PYTHONPATH=$(CROSS) $(CROSS)/bin/cargo-zigbuild zigbuild --release
 
-.PHONY: help run demo test features chaos mutants model node node-test node-leak install c-static host-static bench bench-readme load lint doc audit package tools bench-tools
+.PHONY: help run demo test features chaos mutants model node node-test node-leak install c-static host-static bench bench-readme load millions lint doc audit package tools bench-tools
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 14
@@ -93,6 +93,11 @@ bench-readme: ## puts what make bench has measured into the README
 load: tools ## the host with ten times as many callers as it answers at once, with 11,000 idle connections, and 5,000 calls made of its document
 	cargo test --release --workspace --test http -- --ignored --nocapture --test-threads 1 \
 	    ten_times ten_thousand five_thousand
+
+millions: tools ## five million codes in and out beside the database's own speed, and in through ten mishaps; takes half an hour; SEED=7
+	cargo build --release --workspace
+	CODE_SERVICE_HOST=$(abspath $(TARGET))/release/code-service-host \
+	    cargo test --workspace --test import -- --ignored --nocapture --test-threads 1 five_million
 
 lint: ## formatting and clippy, warnings are errors
 	cargo fmt --all --check

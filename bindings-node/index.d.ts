@@ -88,9 +88,10 @@ export interface SaveArguments extends CallOptions {
   type: string;
   /**
    * The codes: an array or an (async) iterable of strings; or a CSV file, as a Buffer, a stream or an (async)
-   * iterable of Buffers. Of a file the first column counts, and a first line that is just `code` is skipped. What
-   * is iterated is asked for more only when the database has taken most of what came before: some 20,000 codes, or
-   * half a megabyte of a file, may be ahead. A stream that the save does not read to its end is destroyed.
+   * iterable of Buffers. Of a file the first column counts, and a first line that is just `code`, or the header of
+   * an export, is skipped. What is iterated is asked for more only when the database has taken most of what came
+   * before: some 20,000 codes, or half a megabyte of a file, may be ahead. A stream that the save does not read to
+   * its end is destroyed.
    */
   codes:
     | readonly string[]

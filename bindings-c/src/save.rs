@@ -123,7 +123,7 @@ pub unsafe extern "C" fn code_service_save(
 
 /// The same with the codes of a CSV file, which `read` hands over: only the first column counts, the delimiter is a
 /// comma, codes are trimmed, empty lines are skipped, and so are a byte-order mark and a first line that is just
-/// `code`. Memory is bounded, whatever the size of the file.
+/// `code`, or the header of an export. Memory is bounded, whatever the size of the file.
 ///
 /// `user_data` is what `read` gets. It must live until the save is answered.
 ///

@@ -211,16 +211,15 @@ impl Reading {
     /// Codes behind the place, up to an end.
     fn behind(&self, end: Option<&Code>) -> Document {
         let mut filter = doc! { "_id.campaign_id": self.campaign.as_str() };
-        let mut range = doc! {};
-        if let Some(after) = &self.after {
-            range.insert("$gt", after.as_str());
-        }
+        // What is no text is no code of this service: nobody gets it.
+        let mut range = match &self.after {
+            Some(after) => doc! { "$gt": after.as_str() },
+            None => doc! { "$gte": "" },
+        };
         if let Some(end) = end {
             range.insert("$lte", end.as_str());
         }
-        if !range.is_empty() {
-            filter.insert("_id.code", range);
-        }
+        filter.insert("_id.code", range);
         filter
     }
 

@@ -6,18 +6,18 @@
 //! A file is written whole or not at all, by whoever runs the job; two who write it at once write the same name, and
 //! either's is good.
 
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
 use futures_util::StreamExt;
 use futures_util::stream::BoxStream;
 use mongodb::bson::{DateTime, Document, doc};
 
-use crate::error::Result;
+use crate::error::{ErrorKind, Result};
 use crate::export::{self, Export, Span};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
-use crate::queue::{self, JobState, Kind, Owned, corrupt, literal, number};
+use crate::queue::{self, JobState, Kind, Owned, Wanted, corrupt, literal, number};
 use crate::status::{Status, StoredCode};
 use crate::store::Store;
 use crate::task::patiently;
@@ -149,12 +149,16 @@ pub(crate) async fn cancel(store: &Store, campaign: &CampaignId, id: &str) -> Re
 
 /// Makes this process the owner of the oldest export that has none.
 pub(crate) async fn next(store: &Store) -> Result<Option<RunningExport>> {
-    let Some((document, owned)) = queue::take(store, Kind::Export).await? else { return Ok(None) };
-    let ExportJob { campaign, wanted, file, .. } = ExportJob::parse(&document)?;
+    let Some((document, owned)) = queue::take(store, Kind::Export, Wanted::Any).await? else {
+        return Ok(None);
+    };
+    let parsed = ExportJob::parse(&document);
+    let ExportJob { campaign, wanted, file, .. } = owned.unless_corrupt(parsed).await?;
     Ok(Some(RunningExport { owned, campaign, wanted, file }))
 }
 
 /// How it ended for this process.
+#[derive(Debug, Clone)]
 enum End {
     Completed,
     Failed(String),
@@ -191,19 +195,22 @@ impl RunningExport {
         F: Future<Output = std::result::Result<(), String>>,
     {
         let store = self.owned.store.clone();
-        let (rows, broken) = (Arc::<AtomicU64>::default(), Arc::<AtomicBool>::default());
+        let (rows, broken) = (Arc::<AtomicU64>::default(), Arc::<OnceLock<End>>::default());
         let (counted, failed) = (Arc::clone(&rows), Arc::clone(&broken));
         let codes = export::export(store.clone(), self.campaign.clone(), self.wanted.clone());
         let codes = codes.inspect(move |code| match code {
             Ok(_) => drop(counted.fetch_add(1, Ordering::Relaxed)),
-            Err(_) => failed.store(true, Ordering::Relaxed),
+            // What the database has broken off is begun again.
+            Err(error) => drop(failed.set(match error.kind() {
+                ErrorKind::Unavailable | ErrorKind::Closed => End::GivenBack,
+                _ => End::Failed(error.to_string()),
+            })),
         });
         let end = tokio::select! {
-            written = write(codes.boxed(), Arc::clone(&self.owned.bytes)) => match written {
-                // What the database has broken off is begun again.
-                _ if broken.load(Ordering::Relaxed) => End::GivenBack,
-                Ok(()) => End::Completed,
-                Err(reason) => End::Failed(reason),
+            written = write(codes.boxed(), Arc::clone(&self.owned.bytes)) => match (broken.get(), written) {
+                (Some(why), _) => why.clone(),
+                (None, Ok(())) => End::Completed,
+                (None, Err(reason)) => End::Failed(reason),
             },
             () = self.owned.called_off() => End::Cancelled,
             () = stop => End::GivenBack,
@@ -214,10 +221,14 @@ impl RunningExport {
     }
 
     async fn finish(&self, end: &End, rows: i64) -> Result<bool> {
-        let mut fields = doc! { "ended": "$$NOW", "rows": rows, "bytes": self.owned.bytes() };
+        // There is no file, unless it is whole.
+        let mut fields = doc! { "ended": "$$NOW", "rows": 0_i64, "bytes": 0_i64 };
         let state = match end {
             End::GivenBack => return self.owned.give_back().await,
-            End::Completed => JobState::Completed,
+            End::Completed => {
+                fields.extend(doc! { "rows": rows, "bytes": self.owned.bytes() });
+                JobState::Completed
+            }
             End::Cancelled => JobState::Cancelled,
             End::Failed(reason) => {
                 fields.insert("error", literal(reason));

@@ -39,6 +39,8 @@ pub enum InvalidText {
     NotUtf8,
     /// A line of NDJSON holds none.
     NotJson,
+    /// A quote of CSV that begins with it goes on in the next line: what it hides is in no other row.
+    OpenQuote,
 }
 
 impl fmt::Display for InvalidText {
@@ -49,6 +51,7 @@ impl fmt::Display for InvalidText {
             InvalidText::Control => "holds a control character",
             InvalidText::NotUtf8 => "is not UTF-8",
             InvalidText::NotJson => "is neither a JSON text nor the text `code` of a JSON object",
+            InvalidText::OpenQuote => "opens a quote that is not closed in its line, and hides what follows",
         })
     }
 }

@@ -5,7 +5,7 @@
 //! reads the file again, passes over the batches that have records, and the sum of the records is exact.
 //!
 //! ```text
-//! codes.jobs          { … as of every job, type, dry_run, version?, size?, ending?, totals?, before? }
+//! codes.jobs          { … as of every job, type, dry_run, version?, size?, ending?, totals?, before?, looked? }
 //! codes.jobs.batches  { _id: { job: id, n }, rows, inserted, updated, rejected, rejections?, saved?, purge: Date }
 //! ```
 //! A process that has lost its [job](crate::queue) without knowing can do no harm: a batch that has a record cannot have
@@ -22,7 +22,7 @@ use mongodb::bson::{Document, doc};
 
 use crate::error::{Error, Result};
 use crate::ids::{CampaignId, CodeType};
-use crate::queue::{self, JobState, Kind, corrupt};
+use crate::queue::{self, JobState, Kind, Wanted, corrupt};
 use crate::save::Rejection;
 use crate::store::{Store, database_error, exists_already};
 use crate::task::{MEDIUM, SHORT, Within};
@@ -111,6 +111,8 @@ pub struct ImportUndo {
     pub removed: u64,
     /// Codes that somebody reserved meanwhile, and that stay.
     pub kept: u64,
+    /// Codes that stay because they were saved again since: they belong to that upload now. 0 before the end.
+    pub saved_again: u64,
 }
 
 impl ImportJob {
@@ -192,9 +194,22 @@ async fn read(store: &Store, document: &Document) -> Result<ImportJob> {
         Ok(totals) => Totals::parse(totals),
         Err(_) => records::totals(store, id).await?,
     };
-    let undone = matches!(document.get_str("state"), Ok("undoing" | "undone"));
-    let undo = if undone { Some(records::undone(store, id).await?) } else { None };
+    let undo = if document.contains_key("before") { undone(store, document, totals).await? } else { None };
     ImportJob::parse(document, totals, undo)
+}
+
+/// What an undoing has done, also one that stopped half way.
+async fn undone(store: &Store, document: &Document, totals: Totals) -> Result<Option<ImportUndo>> {
+    let mut undo = records::undone(store, document.get_str("_id").unwrap_or_default()).await?;
+    let changed = undo != ImportUndo::default();
+    Ok(match queue::state(document)? {
+        JobState::Undoing => Some(undo),
+        JobState::Undone => {
+            undo.saved_again = totals.inserted.saturating_sub(undo.removed + undo.kept);
+            Some(undo)
+        }
+        _ => Some(undo).filter(|_| changed),
+    })
 }
 
 /// Asks for the end of an import. One that nobody has begun ends at once, others within seconds; one that has ended
@@ -222,9 +237,9 @@ pub(crate) async fn undo(store: &Store, campaign: &CampaignId, id: &str) -> Resu
     let ended = doc! { "_id": id, "state": job.state.as_str() };
     let undoing = vec![
         doc! { "$set": {
-            "state": JobState::Undoing.as_str(), "before": "$state", "lease": "$$NOW", "bytes": 0_i64,
+            "state": JobState::Undoing.as_str(), "before": "$state", "lease": "$$NOW",
         } },
-        doc! { "$unset": ["error", "cancel"] },
+        doc! { "$unset": ["error", "cancel", "ending", "looked"] },
     ];
     let asked = store.jobs.update_one(ended, undoing).within(SHORT).await;
     asked.map_err(|e| database_error("asking for the undoing of an import", e))?;
@@ -240,7 +255,9 @@ pub(crate) fn rejected(
 }
 
 /// Makes a process the owner of the oldest import that waits for one.
-pub(crate) async fn next(store: &Store) -> Result<Option<RunningImport>> {
-    let Some((document, owned)) = queue::take(store, Kind::Import).await? else { return Ok(None) };
-    RunningImport::new(&document, owned).map(Some)
+pub(crate) async fn next(store: &Store, wanted: Wanted) -> Result<Option<RunningImport>> {
+    let Some((document, owned)) = queue::take(store, Kind::Import, wanted).await? else { return Ok(None) };
+    let parsed = ImportJob::parse(&document, Totals::default(), None);
+    let job = owned.unless_corrupt(parsed).await?;
+    Ok(Some(RunningImport::new(&document, job, owned)))
 }

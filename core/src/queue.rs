@@ -198,10 +198,22 @@ pub(crate) async fn cancel(
     .await
 }
 
+/// Which jobs a process wants to run.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Wanted {
+    /// Whatever waits.
+    Any,
+    /// Only what another has left behind.
+    Begun,
+}
+
 /// Makes this process the owner of the oldest job that has none.
-pub(crate) async fn take(store: &Store, kind: Kind) -> Result<Option<(Document, Owned)>> {
-    let open = JobState::ALL.into_iter().filter(|state| !state.has_ended()).map(JobState::as_str);
-    let open: Vec<&str> = open.collect();
+pub(crate) async fn take(store: &Store, kind: Kind, wanted: Wanted) -> Result<Option<(Document, Owned)>> {
+    let waits = |state: &JobState| match wanted {
+        Wanted::Any => !state.has_ended(),
+        Wanted::Begun => !state.has_ended() && *state != JobState::Queued,
+    };
+    let open: Vec<&str> = JobState::ALL.into_iter().filter(waits).map(JobState::as_str).collect();
     let token = ReserveId::random();
     let queued = doc! { "$eq": ["$state", JobState::Queued.as_str()] };
     let taken = store
@@ -224,7 +236,8 @@ pub(crate) async fn take(store: &Store, kind: Kind) -> Result<Option<(Document, 
         .map_err(|e| database_error("looking for a job", e))?;
     let Some(document) = taken else { return Ok(None) };
     let id = document.get_str("_id").map_err(|_| corrupt("_id"))?.to_owned();
-    let owned = Owned::new(store, id, token);
+    let cancelled = document.get_bool("cancel").unwrap_or(false);
+    let owned = Owned::new(store, id, token, cancelled);
     Ok(Some((document, owned)))
 }
 
@@ -265,8 +278,8 @@ pub(crate) struct Owned {
 }
 
 impl Owned {
-    fn new(store: &Store, id: String, token: ReserveId) -> Self {
-        let (lost, cancelled) = (watch::channel(false), watch::channel(false));
+    fn new(store: &Store, id: String, token: ReserveId, cancelled: bool) -> Self {
+        let (lost, cancelled) = (watch::channel(false), watch::channel(cancelled));
         let bytes = Arc::<AtomicU64>::default();
         let mine = doc! { "_id": &id, "owner": token.as_str() };
         let heart = Heart::start(store.clone(), mine, Arc::clone(&bytes), lost.0, cancelled.0);
@@ -310,6 +323,16 @@ impl Owned {
     /// Asks the database whether it is still this process's, and puts the lease off.
     pub(crate) async fn is_ours(&self) -> Result<bool> {
         self.set(doc! { "lease": { "$add": ["$$NOW", millis(LEASE)] } }).await
+    }
+
+    /// Ends a job whose document cannot be read, as nobody else can read it either.
+    pub(crate) async fn unless_corrupt<T>(&self, parsed: Result<T>) -> Result<T> {
+        if let Err(error) = &parsed {
+            let reason = literal(error.to_string());
+            let state = JobState::Failed.as_str();
+            self.set(doc! { "state": state, "ended": "$$NOW", "error": reason }).await?;
+        }
+        parsed
     }
 
     /// Lets others have it at once.

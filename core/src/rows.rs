@@ -46,6 +46,9 @@ pub(crate) struct Row {
 }
 
 impl Rows {
+    /// The columns of codes that are exported as CSV: a file that begins with their names can be saved again.
+    pub const COLUMNS: [&str; 7] = ["code", "type", "status", "saved", "reserved", "assigned", "reserveId"];
+
     /// Rows from a list of codes; an empty one is rejected.
     pub fn codes<I>(codes: I) -> Self
     where
@@ -67,7 +70,7 @@ impl Rows {
     ///
     /// Only the first column counts; the delimiter is a comma, quotes are as in RFC 4180, lines end with LF
     /// or CRLF. Codes are trimmed, empty lines are skipped, a byte-order mark is dropped, and so is a first
-    /// line that is just `code`. A row's number is the line in which its first column ends.
+    /// line that is just `code`, or all of [`COLUMNS`](Rows::COLUMNS). A row's number is the line in which it begins.
     pub fn csv<S, B>(chunks: S) -> Self
     where
         S: Stream<Item = io::Result<B>> + Send + 'static,

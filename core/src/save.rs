@@ -138,10 +138,14 @@ async fn save_batch(
 ) -> Result<(u64, u64)> {
     let place = Place { store, pool: Pool { campaign, code_type } };
     let given = codes.len() as u64;
-    let new = if known { place.update_first(codes).await? } else { codes };
-    let existing = place.insert(&new).await?;
-    place.update(&existing).await?;
-    let inserted = (new.len() - existing.len()) as u64;
+    let mut inserted = 0;
+    let mut new = if known { place.update_first(codes).await? } else { codes };
+    while !new.is_empty() {
+        let existing = place.insert(&new).await?;
+        inserted += (new.len() - existing.len()) as u64;
+        // Those that are gone meanwhile, as the import that had brought them was undone, are new again.
+        new = place.update_first(existing).await?;
+    }
     Ok((inserted, given - inserted))
 }
 
@@ -175,6 +179,7 @@ impl Place {
 
     /// Updates the codes that exist, and returns the others.
     async fn update_first(&self, mut codes: Vec<Code>) -> Result<Vec<Code>> {
+        // Fewer may only mean that a code is among them twice.
         if self.update(&codes).await? == codes.len() as u64 {
             return Ok(Vec::new());
         }

@@ -18,6 +18,7 @@ use crate::ledger::Ledger;
 use crate::lookup::{Counts, ReservationState};
 use crate::observer::Event;
 use crate::options::Options;
+use crate::queue::Wanted;
 use crate::reserve::{Reservation, Reserve};
 use crate::rows::Rows;
 use crate::save::{Rejection, SaveReport};
@@ -404,7 +405,17 @@ impl CodeService {
     /// `unavailable` if the database does not answer.
     pub async fn next_import(&self) -> Result<Option<RunningImport>> {
         let store = self.store.clone();
-        self.to_the_end(async move { import::next(&store).await }).await
+        self.to_the_end(async move { import::next(&store, Wanted::Any).await }).await
+    }
+
+    /// The same for a process that is at work on another: only an import that somebody else has begun and does not run
+    /// any more, so that it does not wait for the other's end.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer.
+    pub async fn next_import_left_behind(&self) -> Result<Option<RunningImport>> {
+        let store = self.store.clone();
+        self.to_the_end(async move { import::next(&store, Wanted::Begun).await }).await
     }
 
     /// Puts an export into the queue: a file of codes that some process will write, see

@@ -1,25 +1,24 @@
 //! Imports as jobs: every row once, whoever runs them and whatever breaks.
 
-use std::collections::BTreeSet;
 use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::Duration;
 
 use code_service::{
-    CodeService, Import, ImportJob, ImportUndo, InvalidText, JobState, Rejection, Rows, RunningImport,
-    SourceFile, Unreadable,
+    CodeService, Import, ImportJob, InvalidText, JobState, Rejection, Rows, RunningImport, SourceFile,
+    Unreadable,
 };
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::bson::{DateTime, Document, doc};
 
-use crate::support::{Ground, campaign, code, names, tm};
+use crate::support::{Ground, campaign, names, tm};
 
 /// The rows of a batch.
-const BATCH: usize = 5_000;
+pub(crate) const BATCH: usize = 5_000;
 
 /// A file that can be opened again and again.
-fn file(rows: &[String]) -> SourceFile {
+pub(crate) fn file(rows: &[String]) -> SourceFile {
     let text = rows.join("\n");
     let size = text.len() as u64;
     let read = Arc::<AtomicU64>::default();
@@ -33,7 +32,7 @@ fn file(rows: &[String]) -> SourceFile {
 }
 
 /// The same, and every piece takes its time.
-fn slow_file(rows: &[String]) -> SourceFile {
+pub(crate) fn slow_file(rows: &[String]) -> SourceFile {
     let SourceFile { version, size, read, .. } = file(rows);
     let pieces: Vec<String> = rows.chunks(1_000).map(|rows| rows.join("\n") + "\n").collect();
     let pieces = stream::iter(pieces).then(|piece| async {
@@ -43,43 +42,43 @@ fn slow_file(rows: &[String]) -> SourceFile {
     SourceFile { version, size, rows: Rows::csv(pieces), read }
 }
 
-async fn begin(service: &CodeService) -> ImportJob {
+pub(crate) async fn begin(service: &CodeService) -> ImportJob {
     service.begin_import(Import::new(campaign(), tm(), "a.csv")).await.expect("queues")
 }
 
-async fn next(service: &CodeService) -> RunningImport {
+pub(crate) async fn next(service: &CodeService) -> RunningImport {
     service.next_import().await.expect("asks").expect("there is one")
 }
 
-async fn run(import: RunningImport, rows: &[String]) -> ImportJob {
+pub(crate) async fn run(import: RunningImport, rows: &[String]) -> ImportJob {
     run_of(import, || file(rows)).await
 }
 
-async fn run_of(import: RunningImport, open: impl Fn() -> SourceFile) -> ImportJob {
+pub(crate) async fn run_of(import: RunningImport, open: impl Fn() -> SourceFile) -> ImportJob {
     let ended = import.run(async |_| Ok(open()), std::future::pending()).await;
     ended.expect("the database answers").expect("the job is there")
 }
 
-async fn import(ground: &Ground, rows: &[String]) -> ImportJob {
+pub(crate) async fn import(ground: &Ground, rows: &[String]) -> ImportJob {
     begin(&ground.service).await;
     run(next(&ground.service).await, rows).await
 }
 
-async fn look(ground: &Ground, id: &str) -> ImportJob {
+pub(crate) async fn look(ground: &Ground, id: &str) -> ImportJob {
     ground.service.import(&campaign(), id).await.expect("looks up").expect("the job is there")
 }
 
-fn counts(job: &ImportJob) -> (u64, u64, u64, u64) {
+pub(crate) fn counts(job: &ImportJob) -> (u64, u64, u64, u64) {
     (job.rows, job.inserted, job.updated, job.rejected)
 }
 
 /// As if the process that runs the import had been silent for too long, and does not know yet that it has lost it.
-async fn expire(ground: &Ground) {
+pub(crate) async fn expire(ground: &Ground) {
     let gone = doc! { "$set": { "lease": DateTime::from_millis(0), "owner": "nobody" } };
     ground.test.db.collection::<Document>("codes.jobs").update_many(doc! {}, gone).await.expect("update");
 }
 
-async fn in_database(ground: &Ground) -> u64 {
+pub(crate) async fn in_database(ground: &Ground) -> u64 {
     ground.codes.count_documents(doc! {}).await.expect("counts")
 }
 
@@ -437,99 +436,4 @@ async fn who_opens_a_file_again_is_told_which_it_was() {
     };
     let done = next(&ground.service).await.run(open, std::future::pending()).await;
     assert_eq!(done.expect("answers").expect("there").state, JobState::Completed);
-}
-
-async fn undo(ground: &Ground, id: &str) -> ImportJob {
-    ground.service.undo_import(&campaign(), id).await.expect("asks").expect("the job is there")
-}
-
-#[tokio::test]
-async fn an_import_is_undone_and_what_was_there_before_stays() {
-    let ground = Ground::new(3_000).await;
-    let mut rows = names(12_000);
-    // Some come again, in another batch.
-    let again = rows[2_990..3_010].to_vec();
-    rows.extend(again);
-    let done = import(&ground, &rows).await;
-    assert_eq!(counts(&done), (12_020, 9_000, 3_020, 0));
-    let undoing = undo(&ground, &done.id).await;
-    assert_eq!((undoing.state, undoing.undo), (JobState::Undoing, Some(ImportUndo::default())));
-    let undone = run(next(&ground.service).await, &rows).await;
-    assert_eq!(undone.state, JobState::Undone);
-    assert_eq!(undone.undo, Some(ImportUndo { removed: 9_000, kept: 0 }));
-    let left: BTreeSet<String> =
-        ground.export(Default::default()).await.into_iter().map(|stored| stored.code.into_string()).collect();
-    assert_eq!(left, names(3_000).into_iter().collect());
-    assert_eq!(undo(&ground, &done.id).await.state, JobState::Undone, "once is enough");
-}
-
-#[tokio::test]
-async fn an_import_of_which_a_code_is_used_is_not_undone() {
-    let ground = Ground::new(0).await;
-    let rows = names(12_000);
-    let done = import(&ground, &rows).await;
-    ground.service.assign(&campaign(), vec![code("CODE011999")], None).await.expect("assigns");
-    undo(&ground, &done.id).await;
-    let as_before = run(next(&ground.service).await, &rows).await;
-    assert_eq!((as_before.state, counts(&as_before)), (JobState::Completed, (12_000, 12_000, 0, 0)));
-    let reason = as_before.error.expect("says why");
-    assert!(reason.starts_with("nothing was removed: at least 1 of its codes"), "{reason}");
-    assert_eq!(in_database(&ground).await, 12_000);
-}
-
-#[tokio::test]
-async fn codes_that_are_reserved_while_an_import_is_undone_stay() {
-    let ground = Ground::new(0).await;
-    let rows = names(100_000);
-    let done = import(&ground, &rows).await;
-    undo(&ground, &done.id).await;
-    let running = next(&ground.service).await;
-    let undoing = tokio::spawn({
-        let rows = rows.clone();
-        async move { run(running, &rows).await }
-    });
-    while in_database(&ground).await == 100_000 {
-        tokio::task::yield_now().await;
-    }
-    let mut held = 0;
-    while !undoing.is_finished() {
-        let mut wish = crate::support::wish(20);
-        wish.partial = true;
-        held += ground.service.reserve(wish).await.expect("reserves").codes.len() as u64;
-    }
-    let undone = undoing.await.expect("no panic");
-    let undo = undone.undo.expect("it was undone");
-    assert!(held > 0, "it was reserved meanwhile");
-    assert_eq!((undo.removed, undo.kept), (100_000 - held, held));
-    assert_eq!(in_database(&ground).await, held);
-}
-
-#[tokio::test]
-async fn an_undoing_is_gone_on_with_by_another() {
-    let ground = Ground::new(0).await;
-    let rows = names(60_000);
-    let done = import(&ground, &rows).await;
-    undo(&ground, &done.id).await;
-    let some = async {
-        while in_database(&ground).await == 60_000 {
-            tokio::time::sleep(Duration::from_millis(2)).await;
-        }
-    };
-    let stopped = next(&ground.service).await.run(async |_| Ok(slow_file(&rows)), some).await;
-    assert_eq!(stopped.expect("answers").expect("there").state, JobState::Undoing);
-    // It looks again whether codes are used, and the ones that are gone are not.
-    let undone = run(next(&ground.service).await, &rows).await;
-    assert_eq!(
-        (undone.state, undone.undo),
-        (JobState::Undone, Some(ImportUndo { removed: 60_000, kept: 0 }))
-    );
-    assert_eq!(in_database(&ground).await, 0);
-}
-
-#[tokio::test]
-async fn an_import_that_has_not_ended_is_not_undone() {
-    let ground = Ground::new(0).await;
-    let queued = begin(&ground.service).await;
-    let refused = ground.service.undo_import(&campaign(), &queued.id).await.expect_err("refused");
-    assert_eq!(refused.to_string(), "state: the import has not ended: cancel it before it is undone");
 }

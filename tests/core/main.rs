@@ -22,5 +22,6 @@ mod save;
 mod secrets;
 mod settle;
 mod support;
+mod undo;
 mod vectors;
 mod words;

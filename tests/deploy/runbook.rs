@@ -183,7 +183,10 @@ impl Place {
     fn new(test: &Database) -> Place {
         let folder = std::env::temp_dir().join(format!("code-service-runbook-{}", fresh_database()));
         std::fs::create_dir_all(folder.join("bin")).expect("a writable temporary folder");
-        std::fs::write(folder.join("codes.csv"), "code\nA1\nA2\nA3\n").expect("ours");
+        std::fs::create_dir_all(folder.join("codes/summer/tm")).expect("ours");
+        for file in ["codes.csv", "codes/summer/tm/codes.csv"] {
+            std::fs::write(folder.join(file), "code\nA1\nA2\nA3\n").expect("ours");
+        }
         std::fs::write(folder.join("password.txt"), "unused: the database of a test asks for none")
             .expect("ours");
         let path = std::env::var("PATH").expect("there is one");
@@ -226,6 +229,7 @@ async fn commands_about_codes_and_keys_do_what_the_runbook_says() {
         .env("TITAN_JWT__PUBLIC_KEY_FILE", place.file("public.pem"))
         .env("TITAN_JWT__PREVIOUS_PUBLIC_KEY", &old.public)
         .env("TITAN_JWT__PREVIOUS_UNTIL", "2999-01-01T00:00:00Z")
+        .env("TITAN_AWS__CLIENTS__SCORING_BUCKET__LOCAL_PATH", &place.folder)
         .start();
     let program_file = std::fs::read_link(format!("/proc/{}/exe", host.pid())).expect("the host runs");
     symlink(program_file, place.file("bin/code-service-host")).expect("ours");
@@ -242,12 +246,16 @@ async fn commands_about_codes_and_keys_do_what_the_runbook_says() {
         "the indexes are in place",
         "\"inserted\":3",
         "\"available\":3",
+        "\"state\":\"queued\"",
+        "\"imports\":[{",
         // Imported again, past the service.
         "updated               3",
         "# TYPE http_request_count counter",
     ] {
         assert!(said.contains(part), "no {part} in {said}");
     }
+    let exported = std::fs::read_to_string(place.file("codes.ndjson")).expect("it was exported");
+    assert_eq!(exported.lines().count(), 3, "{exported}");
     let count = host.url("/summer/codes/count?type=tm");
     let reply = reqwest::Client::new().get(count).bearer_auth(old.supreme()).send().await;
     assert_eq!(reply.expect("it answers").status(), 200, "a token of the old key is still good");

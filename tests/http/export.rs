@@ -5,7 +5,7 @@ use std::time::Duration;
 use code_service_tests::Mongod;
 use futures_util::{StreamExt, TryStreamExt};
 use mongodb::bson::{DateTime, Document, doc};
-use reqwest::{Method, Response};
+use reqwest::{Method, Response, Version};
 use serde_json::{Value, json};
 
 use crate::client::{Answer, Api, builder, create_indexes, send, until};
@@ -147,6 +147,19 @@ async fn csv_quotes_what_must_be_and_nothing_else() {
 }
 
 #[tokio::test]
+async fn what_was_exported_can_be_saved_again() {
+    let api = Api::shared().await;
+    api.save(&["A1", "B,2", "C\"3"]).await;
+    api.reserve(1).await;
+    for accept in ["text/csv", "application/x-ndjson"] {
+        let file = accepting(&api, accept, "").await.body;
+        let request = api.request(Method::PUT, "/:campaign/codes?type=tm").header("content-type", accept);
+        let saved = send(request.body(file)).await.data();
+        assert_eq!(saved["count"], json!({ "in": 3, "inserted": 0, "updated": 3 }), "{accept}");
+    }
+}
+
+#[tokio::test]
 async fn a_campaign_without_codes_is_an_empty_export() {
     let api = Api::shared().await;
     let answer = api.get("/:campaign/codes").await;
@@ -234,6 +247,26 @@ async fn what_is_wrong_with_the_query_is_said() {
     ] {
         assert_eq!(api.refused(get(&query), 400, "invalid_argument").await["field"], field, "{query}");
     }
+}
+
+#[tokio::test]
+async fn over_http_1_0_where_nobody_could_tell_that_it_was_cut_there_is_no_export() {
+    let api = Api::quiet().await;
+    let request = api.request(Method::GET, "/:campaign/codes").version(Version::HTTP_10);
+    send(request).await.error(505, "httpVersion");
+}
+
+#[tokio::test]
+async fn what_has_no_text_for_a_code_is_passed_over() {
+    let api = Api::shared().await;
+    insert(&api, 3, free).await;
+    for code in [mongodb::bson::Bson::Null, 7.into()] {
+        let document =
+            doc! { "_id": { "campaign_id": &api.campaign, "code": code }, "type": "tm", "date": {} };
+        api.db.collection("codes").insert_one(document).await.expect("insert");
+    }
+    assert_eq!(exported(&api, "").await, names(0..3));
+    assert_eq!(exported(&api, "type=tm").await, names(0..3));
 }
 
 #[tokio::test]
@@ -373,7 +406,7 @@ async fn more_exports_than_may_be_are_told_to_come_again() {
 }
 
 /// A host on a server of the test's own.
-async fn on_a_server() -> (Api, Mongod) {
+pub(crate) async fn on_a_server() -> (Api, Mongod) {
     let server = tokio::task::spawn_blocking(Mongod::start).await.expect("starts");
     let uri = format!("{}&serverSelectionTimeoutMS=1000", server.uri_for("test"));
     create_indexes(&uri).await;

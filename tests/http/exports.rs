@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use mongodb::bson::doc;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -58,7 +59,7 @@ async fn all_codes_are_written_into_the_bucket_as_they_are_exported() {
     api.reserve(3).await;
     let answer = api.begin_export("").await;
     let id = queued(&answer);
-    assert_eq!(answer.header("location"), format!("/{}/exports/{id}", api.campaign.replace('-', "%2D")));
+    assert_eq!(answer.header("location"), format!("/{}/exports/{id}", api.campaign));
     let done = api.until_export(&id, "completed").await;
     assert_eq!((&done["out"], done["ended"].is_string()), (&json!(12_000), true));
     assert_eq!(api.get(answer.header("location")).await.data(), done);
@@ -150,14 +151,52 @@ async fn an_export_that_cannot_be_written_fails_and_says_why() {
 }
 
 #[tokio::test]
+async fn an_export_that_meets_what_is_no_code_fails_and_others_go_on() {
+    let api = Api::start(|host| host).await;
+    let bad = doc! { "_id": { "campaign_id": &api.campaign, "code": "B" }, "type": 7, "date": {} };
+    api.db.collection("codes").insert_one(bad).await.expect("insert");
+    api.save(&["A", "C"]).await;
+    let id = queued(&api.begin_export("").await);
+    let other = queued(&api.begin_export("?after=B").await);
+    let failed = api.until_export(&id, "failed").await;
+    assert_eq!((&failed["out"], &failed["bytes"]), (&json!(0), &json!(0)));
+    let why = failed["error"].as_str().expect("a reason");
+    assert!(why.contains("type"), "{why}");
+    assert!(!bucket().join(failed["file"].as_str().expect("a key")).exists());
+    assert_eq!(written(&api.until_export(&other, "completed").await).lines().count(), 1);
+}
+
+#[tokio::test]
+async fn an_export_that_runs_is_cancelled_and_leaves_nothing() {
+    let (api, _server) = crate::export::on_a_server().await;
+    api.upload("tm", csv(100_000)).await.data();
+    // Each batch takes a second.
+    let slow = doc! { "failCommands": ["getMore"], "blockConnection": true, "blockTimeMS": 1_000 };
+    let point = doc! { "configureFailPoint": "failCommand", "mode": "alwaysOn", "data": slow };
+    api.db.client().database("admin").run_command(point).await.expect("test commands are enabled");
+    let id = queued(&api.begin_export("").await);
+    api.until_export(&id, "running").await;
+    let path = format!("/:campaign/exports/{id}");
+    assert_eq!(send(api.request(Method::DELETE, &path)).await.data()["state"], "running");
+    let cancelled = api.until_export(&id, "cancelled").await;
+    assert_eq!((&cancelled["out"], &cancelled["bytes"]), (&json!(0), &json!(0)));
+    let file = bucket().join(cancelled["file"].as_str().expect("a key"));
+    assert!(
+        std::fs::read_dir(file.parent().expect("a folder")).is_ok_and(|mut files| files.next().is_none())
+    );
+}
+
+#[tokio::test]
 async fn an_export_whose_host_is_killed_is_written_whole_by_another() {
     let test = prepared().await;
     let first = Api::of(builder(&test.uri).start(), test.db.clone());
     first.upload("tm", (0..200_000).map(|number| format!("D{number}X\n")).collect::<String>()).await.data();
     let id = queued(&first.begin_export("").await);
-    first.until_export(&id, "running").await;
+    let running = first.until_export(&id, "running").await;
     let campaign = first.campaign.clone();
     drop(first);
+    let file = bucket().join(running["file"].as_str().expect("a key"));
+    assert!(!file.exists(), "a part of it is nothing that anybody sees");
     let mut second = Api::of(builder(&test.uri).start(), test.db);
     second.campaign = campaign;
     let done = second.until_export(&id, "completed").await;

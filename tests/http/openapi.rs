@@ -126,6 +126,8 @@ async fn tried(cases_per_operation: u32) -> u32 {
             "--header",
             &token,
         ]);
+        // A job that was cancelled can still be looked up. What the command line says of checks wins over the file.
+        schemathesis.args(["--exclude-checks", "use_after_free"]);
         schemathesis.args(["--max-examples", &cases, "--request-timeout", "30", "--no-color"]);
         schemathesis.args(["--continue-on-failure", "--seed", "1"]);
         schemathesis.output().expect("python3 can be run")

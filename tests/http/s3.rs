@@ -4,15 +4,13 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use code_service_tests::host::Builder;
-use code_service_tests::s3::{Asked, Fault, S3, S3Proxy};
+use code_service_tests::s3::{self, ACCESS_KEY, Asked, Fault, S3, S3Proxy, with_keys};
 use mongodb::bson::Uuid;
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Api, LOCAL_PATH, builder, csv, prepared, until};
+use crate::client::{Answer, Api, builder, csv, prepared, until};
 use crate::imports::{counts, gzip, queued};
 
-/// The key that hosts here sign with, if it is not told otherwise.
-const ACCESS_KEY: &str = "AKIATESTENVIRONMENT";
 /// The most memory that the host may have resident at any time.
 const MEMORY_KIB: u64 = 200 * 1024;
 /// As large as several batches of an import.
@@ -37,10 +35,7 @@ impl Bucket {
 
     /// A host of this bucket that has no credentials yet.
     pub(crate) fn of(&self, host: Builder) -> Builder {
-        host.env(LOCAL_PATH, "")
-            .env("TITAN_AWS__CLIENTS__SCORING_BUCKET__BUCKET_NAME", &self.name)
-            .env("TITAN_AWS__CLIENTS__SCORING_BUCKET__REGION", "us-east-1")
-            .env("TITAN_AWS__CLIENTS__SCORING_BUCKET__ENDPOINT", self.proxy.url())
+        s3::reads(host, &self.name, &self.proxy.url())
     }
 
     /// Starts one.
@@ -64,10 +59,6 @@ impl Bucket {
         until("the bucket is asked", async || self.proxy.asked().len() >= times).await;
         self.proxy.asked()
     }
-}
-
-fn with_keys(host: Builder) -> Builder {
-    host.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", "SECRETTEST")
 }
 
 impl Api {
@@ -171,6 +162,17 @@ async fn an_import_that_is_cut_goes_on_behind_what_has_come() {
     let done = api.import_until(&key, "completed").await;
     assert_eq!((counts(&done), &done["bytes"]), (json!([ROWS, ROWS, 0, 0]), &done["size"]));
     assert_goes_on(&bucket.proxy.asked()[1..], &[30_000, 30_000, 30_001, 60_000]);
+}
+
+#[tokio::test]
+async fn a_compressed_import_that_is_cut_goes_on_behind_what_has_come() {
+    let bucket = Bucket::new().await;
+    let api = bucket.host(|host| host).await;
+    let key = bucket.put(&api, "cut.csv.gz", gzip(&csv(ROWS))).await;
+    bucket.proxy.faults([Fault::None, Fault::Cut(1_000), Fault::Cut(9_000)], Fault::None);
+    let done = api.import_until(&key, "completed").await;
+    assert_eq!((counts(&done), &done["bytes"]), (json!([ROWS, ROWS, 0, 0]), &done["size"]));
+    assert_goes_on(&bucket.proxy.asked()[1..], &[1_000, 10_000]);
 }
 
 #[tokio::test]
@@ -323,6 +325,27 @@ async fn a_file_that_changes_between_two_hosts_of_an_import_fails_it() {
     let failed = second.until_import(&id, "failed").await;
     assert_eq!(failed["error"], "the file has changed since the import began");
     assert_eq!(second.stored().await.len() as u64, failed["inserted"].as_u64().expect("a number"));
+}
+
+#[tokio::test]
+async fn what_another_has_left_is_taken_over_beside_an_import_that_is_held_up() {
+    let bucket = Bucket::new().await;
+    let test = prepared().await;
+    let host = || with_keys(bucket.of(builder(&test.uri))).env("TITAN_IMPORTS__SILENCE", "90s").start();
+    let mut first = Api::of(host(), test.db.clone());
+    let key = bucket.put(&first, "a.csv", csv(ROWS)).await;
+    let silent = Fault::Silent(BEHIND_A_BATCH);
+    bucket.proxy.faults([Fault::None, silent.clone(), Fault::None, silent], Fault::None);
+    let left = queued(&first.queue(&key).await);
+    first.until_a_batch_is_saved(&left).await;
+    let mut second = Api::of(host(), test.db.clone());
+    second.campaign.clone_from(&first.campaign);
+    let held_up = queued(&second.queue(&key).await);
+    second.until_a_batch_is_saved(&held_up).await;
+
+    assert_eq!(Arc::get_mut(&mut first.host).expect("nobody else has it").stop(), 0);
+    assert_eq!(counts(&second.until_import(&left, "completed").await), json!([ROWS, ROWS, 0, 0]));
+    assert_eq!(second.import(&held_up).await["state"], "running");
 }
 
 #[tokio::test]

@@ -10,12 +10,16 @@ use std::time::Duration;
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING};
 
 use crate::binary::target_folder;
+use crate::host::Builder;
 use crate::server::free_port;
 use crate::supervised::{Supervised, wait_until};
 pub use proxy::{Asked, Fault, S3Proxy};
 
 /// From the start of the process to its port: it takes seconds on an idle machine.
 const PATIENCE: Duration = Duration::from_secs(60);
+
+/// What [`with_keys`] lets a host sign with.
+pub const ACCESS_KEY: &str = "AKIATESTENVIRONMENT";
 
 /// Whose the objects are.
 const OWNER: &str = "AWS4-HMAC-SHA256 Credential=AKIATESTOWNER/20260101/us-east-1/s3/aws4_request, SignedHeaders=host, Signature=0";
@@ -82,6 +86,21 @@ impl S3 {
     fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}/{path}", self.port)
     }
+}
+
+/// A host that reads from a bucket of the server, or of a proxy, at this address. It has no credentials yet.
+#[must_use]
+pub fn reads(host: Builder, bucket: &str, url: &str) -> Builder {
+    host.env("TITAN_AWS__CLIENTS__SCORING_BUCKET__LOCAL_PATH", "")
+        .env("TITAN_AWS__CLIENTS__SCORING_BUCKET__BUCKET_NAME", bucket)
+        .env("TITAN_AWS__CLIENTS__SCORING_BUCKET__REGION", "us-east-1")
+        .env("TITAN_AWS__CLIENTS__SCORING_BUCKET__ENDPOINT", url)
+}
+
+/// Some credentials in its environment; [`S3`] takes any.
+#[must_use]
+pub fn with_keys(host: Builder) -> Builder {
+    host.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", "SECRETTEST")
 }
 
 async fn done(request: reqwest::RequestBuilder) {

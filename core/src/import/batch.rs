@@ -35,7 +35,8 @@ pub(super) struct Work {
     pub(super) campaign: CampaignId,
     pub(super) code_type: CodeType,
     pub(super) dry_run: bool,
-    /// Whether most codes of the last batch were there already.
+    /// Whether codes of the last batch were there already: then the next is looked up before it is inserted, as
+    /// an insert that fails costs more.
     pub(super) known: AtomicBool,
     /// The dates, in milliseconds, that mark the codes which this import has inserted.
     pub(super) marks: Mutex<HashSet<i64>>,
@@ -114,7 +115,11 @@ impl Work {
             };
             if !self.dry_run {
                 // It may be done twice.
-                self.place().update(&existing).await.map_err(refused)?;
+                let updated = self.place().update(&existing).await.map_err(refused)?;
+                if updated < existing.len() as u64 {
+                    // The import that had brought them is being undone: they are new again.
+                    return Err(Trouble::Passing);
+                }
             }
             let record = doc! {
                 "_id": records::id(&self.id, n),
@@ -129,10 +134,11 @@ impl Work {
             if self.dry_run || new.is_empty() {
                 self.record(&record).await?;
             } else {
-                self.insert(&record, &new, mark, &look).await?;
+                // Before others can see the codes.
                 self.marks().insert(mark.timestamp_millis());
+                self.insert(&record, &new, mark, &look).await?;
             }
-            self.known.store(new.len() < codes.len().div_ceil(2), Ordering::Relaxed);
+            self.known.store(new.len() < codes.len(), Ordering::Relaxed);
             if !self.dry_run {
                 let (inserted, updated) = (new.len() as u64, (given - new.len()) as u64);
                 self.store.saw(Event::Saved { inserted, updated });

@@ -84,7 +84,7 @@ pub(super) async fn totals(store: &Store, job: &str) -> Result<Totals> {
 
 pub(super) async fn undone(store: &Store, job: &str) -> Result<ImportUndo> {
     let summed = sums(store, &undo_of(job), &["removed", "kept"]).await?;
-    Ok(ImportUndo { removed: number(&summed, "removed"), kept: number(&summed, "kept") })
+    Ok(ImportUndo { removed: number(&summed, "removed"), kept: number(&summed, "kept"), saved_again: 0 })
 }
 
 /// The batches that have records, each with the date of the codes that it has inserted.
@@ -110,6 +110,7 @@ pub(super) fn word(reason: InvalidText) -> &'static str {
         InvalidText::Control => "control",
         InvalidText::NotUtf8 => "not_utf8",
         InvalidText::NotJson => "not_json",
+        InvalidText::OpenQuote => "open_quote",
     }
 }
 
@@ -140,6 +141,7 @@ fn rejection(row: &Bson) -> Result<Rejection> {
         InvalidText::Control,
         InvalidText::NotUtf8,
         InvalidText::NotJson,
+        InvalidText::OpenQuote,
     ];
     let read = || {
         let row = row.as_document()?;

@@ -10,9 +10,9 @@ use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use mongodb::bson::{DateTime, Document, doc};
 
+use super::ImportJob;
 use super::batch::{Outcome, Work};
 use super::records::{self, IN_FLIGHT};
-use super::{ImportJob, Totals};
 use crate::error::{Error, ErrorKind, Result};
 use crate::queue::{JobState, Owned, literal};
 use crate::rows::{Row, Rows};
@@ -56,6 +56,8 @@ pub struct RunningImport {
     owned: Owned,
     file: String,
     undoing: bool,
+    /// Whether an undoing has looked already that none of the codes is used, before it removed the first.
+    looked: bool,
     version: Option<String>,
     /// How another process was about to end it.
     ending: Option<End>,
@@ -100,8 +102,8 @@ impl From<Error> for Stop {
 }
 
 impl RunningImport {
-    pub(super) fn new(document: &Document, owned: Owned) -> Result<Self> {
-        let job = ImportJob::parse(document, Totals::default(), None)?;
+    pub(super) fn new(document: &Document, job: ImportJob, owned: Owned) -> Self {
+        owned.bytes.store(job.bytes, Ordering::Relaxed);
         let work = Work {
             store: owned.store.clone(),
             id: job.id,
@@ -112,18 +114,19 @@ impl RunningImport {
             marks: HashSet::new().into(),
             lost: owned.lost(),
         };
-        Ok(RunningImport {
+        RunningImport {
             work: Arc::new(work),
             owned,
             file: job.file,
             undoing: job.state == JobState::Undoing,
+            looked: document.get_bool("looked").unwrap_or(false),
             version: document.get_str("version").ok().map(str::to_owned),
             ending: match (document.get_str("ending").ok(), document.get_str("error").ok()) {
                 (None, _) => None,
                 (Some(_), Some(reason)) => Some(End::Failed(reason.to_owned())),
                 (Some(_), None) => Some(End::Cancelled),
             },
-        })
+        }
     }
 
     /// The id of the import.
@@ -180,7 +183,9 @@ impl RunningImport {
             return self.step(open, Step::Save).await.unwrap_or_else(|end| end);
         }
         let ended = async {
-            self.step(open, Step::Look).await?;
+            if !self.looked {
+                self.step(open, Step::Look).await?;
+            }
             self.step(open, Step::Remove).await
         };
         match ended.await {
@@ -248,7 +253,11 @@ impl RunningImport {
         let store = self.work.store.clone();
         let saved = records::numbers(&store, self.id()).await?;
         // In this order: places that another has taken to close the job may be among these records.
-        if !self.owned.is_ours().await? {
+        let is_ours = match step {
+            Step::Save | Step::Look => self.owned.is_ours().await?,
+            Step::Remove => self.owned.set(doc! { "looked": true }).await?,
+        };
+        if !is_ours {
             return Err(Stop::End(End::Lost));
         }
         *self.work.marks.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
@@ -257,15 +266,13 @@ impl RunningImport {
             Step::Save => HashMap::new(),
             Step::Look | Step::Remove => records::numbers(&store, &records::undo_of(self.id())).await?,
         };
-        if step == Step::Look && !done.is_empty() {
-            // It was looked before the first of them was removed.
-            return Ok(());
-        }
-        let last = saved.keys().max().copied().unwrap_or(-1);
+        // Only what was saved is undone: what is behind that may not be readable.
+        let marked = saved.iter().filter(|(_, mark)| mark.is_some()).map(|(n, _)| *n);
+        let last = if step == Step::Save { i64::MAX } else { marked.max().unwrap_or(-1) };
         let mut batches = Batches { rows: file.rows, read: file.read, kept: Vec::new() };
         let mut running = FuturesUnordered::new();
         let mut read = Ok(());
-        for n in 0.. {
+        for n in 0..=last {
             let rows = match batches.next().await {
                 Ok(rows) => rows,
                 Err(error) => {
@@ -273,15 +280,17 @@ impl RunningImport {
                     break;
                 }
             };
-            self.owned.bytes.store(batches.read.load(Ordering::Relaxed), Ordering::Relaxed);
-            if rows.is_empty() || (step != Step::Save && n > last) {
+            if step == Step::Save {
+                // One that goes on reads again what another had read.
+                self.owned.bytes.fetch_max(batches.read.load(Ordering::Relaxed), Ordering::Relaxed);
+            }
+            if rows.is_empty() {
                 break;
             }
             let mark = saved.get(&n).copied();
             let passed_over = match step {
                 Step::Save => mark.is_some(),
-                Step::Look => false,
-                Step::Remove => done.contains_key(&n),
+                Step::Look | Step::Remove => done.contains_key(&n),
             };
             if passed_over {
                 continue;
@@ -307,7 +316,7 @@ impl RunningImport {
         match ended {
             None | Some(Ok((Outcome::Done, 0))) => Ok(()),
             Some(Ok((Outcome::Done, used))) if step == Step::Look => Err(Stop::End(End::Failed(format!(
-                "nothing was removed: at least {used} of its codes are reserved or assigned, or were"
+                "at least {used} of its codes are reserved or assigned, or were"
             )))),
             Some(Ok((Outcome::Done, _))) => Ok(()),
             // Whoever else has the job is asked for before more is done.
@@ -364,6 +373,10 @@ impl RunningImport {
                 return self.owned.set(doc! { "state": JobState::Undone.as_str() }).await.map(drop);
             }
             End::NotUndone(reason) => {
+                let reason = match records::undone(store, self.id()).await?.removed {
+                    0 => format!("nothing was removed: {reason}"),
+                    removed => format!("only {removed} of its codes were removed: {reason}"),
+                };
                 let as_before = doc! { "state": "$before", "error": literal(reason) };
                 return self.owned.set(as_before).await.map(drop);
             }

@@ -2,7 +2,7 @@
 
 use csv_core::{ReadFieldResult, Reader};
 
-use super::{Cut, Row};
+use super::{Cut, Row, Rows};
 use crate::ids::{Code, InvalidText};
 
 /// The most of a field that is kept: four times the longest code, for white space around it.
@@ -14,9 +14,13 @@ pub(super) struct Splitter {
     field: [u8; FIELD],
     length: usize,
     too_long: bool,
-    column: u64,
+    /// Line breaks in it: it is quoted.
+    breaks: u64,
+    column: usize,
     /// Nothing but a header can stand in the first line that has something in it.
     header_possible: bool,
+    /// The row of that line, while it may be a header.
+    held: Option<Row>,
 }
 
 impl Default for Splitter {
@@ -26,8 +30,10 @@ impl Default for Splitter {
             field: [0; FIELD],
             length: 0,
             too_long: false,
+            breaks: 0,
             column: 0,
             header_possible: true,
+            held: None,
         }
     }
 }
@@ -41,52 +47,76 @@ impl Cut for Splitter {
     }
 
     fn end(&mut self, rows: &mut Vec<Row>) {
-        // Empty input is the reader's sign for the end.
-        self.read(&[], rows);
+        let breaks = self.breaks;
+        self.read(b"\n", rows);
+        if self.breaks > breaks {
+            // It was taken for a part of a field.
+            rows.extend(self.held.take());
+            rows.push(Row { number: self.reader.line() - self.breaks, code: Err(InvalidText::OpenQuote) });
+        }
     }
 }
 
 impl Splitter {
     /// Reads until a field ends or the bytes do; returns how many were read.
     fn read(&mut self, bytes: &[u8], rows: &mut Vec<Row>) -> usize {
+        if self.length == FIELD {
+            self.too_long = true;
+            self.length = 0;
+        }
         let (result, read, written) = self.reader.read_field(bytes, &mut self.field[self.length..]);
+        let come = &self.field[self.length..self.length + written];
+        self.breaks += come.iter().filter(|byte| **byte == b'\n').count() as u64;
         self.length += written;
         match result {
-            ReadFieldResult::InputEmpty | ReadFieldResult::End => {}
-            ReadFieldResult::OutputFull => {
-                self.too_long = true;
-                self.length = 0;
-            }
+            ReadFieldResult::InputEmpty | ReadFieldResult::OutputFull | ReadFieldResult::End => {}
             ReadFieldResult::Field { record_end } => {
                 if self.column == 0 {
                     let line_ended = bytes[..read].last() == Some(&b'\n');
-                    let number = self.reader.line() - u64::from(line_ended);
-                    rows.extend(self.first_column(record_end).map(|code| Row { number, code }));
+                    let number = self.reader.line() - u64::from(line_ended) - self.breaks;
+                    let row = self.first_column(record_end).map(|code| Row { number, code });
+                    if row.is_some() && std::mem::take(&mut self.header_possible) {
+                        self.held = row;
+                    } else {
+                        rows.extend(row);
+                    }
                 }
+                self.first_line(record_end, rows);
                 self.column = if record_end { 0 } else { self.column + 1 };
                 self.length = 0;
                 self.too_long = false;
+                self.breaks = 0;
             }
         }
         read
     }
 
-    /// The code in the first column; None if the line is empty or a header.
-    fn first_column(&mut self, alone: bool) -> Option<Result<Code, InvalidText>> {
+    /// The code in the first column; None if the line is empty.
+    fn first_column(&self, alone: bool) -> Option<Result<Code, InvalidText>> {
+        if self.breaks > 0 {
+            return Some(Err(InvalidText::OpenQuote));
+        }
         if self.too_long {
-            self.header_possible = false;
             return Some(Err(InvalidText::TooLong));
         }
-        let Ok(text) = std::str::from_utf8(&self.field[..self.length]) else {
-            self.header_possible = false;
-            return Some(Err(InvalidText::NotUtf8));
-        };
-        let text = text.trim();
-        if alone && text.is_empty() {
-            return None;
+        match std::str::from_utf8(&self.field[..self.length]).map(str::trim) {
+            Err(_) => Some(Err(InvalidText::NotUtf8)),
+            Ok("") if alone => None,
+            Ok(text) => Some(Code::parse(text)),
         }
-        let header = std::mem::take(&mut self.header_possible) && alone && text == "code";
-        (!header).then(|| Code::parse(text))
+    }
+
+    /// Hands out the row of a first line once it is known to be no header.
+    fn first_line(&mut self, line_ended: bool, rows: &mut Vec<Row>) {
+        let Some(row) = self.held.take() else { return };
+        let text = std::str::from_utf8(&self.field[..self.length]).map(str::trim).ok();
+        let named = !self.too_long && text == Rows::COLUMNS.get(self.column).copied();
+        let whole = self.column == 0 || self.column + 1 == Rows::COLUMNS.len();
+        match (named, line_ended) {
+            (true, false) => self.held = Some(row),
+            (true, true) if whole => {}
+            _ => rows.push(row),
+        }
     }
 }
 
@@ -117,12 +147,47 @@ mod tests {
         assert_eq!(codes("\u{feff}A1\n"), ["A1"]);
         assert_eq!(codes("A1\ncode\n"), ["A1", "code"], "only a first line is a header");
         assert_eq!(codes("code,name\nA1,x\n"), ["code", "A1"], "a header is just `code`");
+        assert_eq!(codes("code,type\nA1,x\n"), ["code", "A1"]);
         assert_eq!(codes("\u{feff}"), Vec::<String>::new());
+    }
+
+    #[test]
+    fn the_header_of_an_export_is_dropped_and_nothing_like_it() {
+        let header = Rows::COLUMNS.join(",");
+        let of_an_export = |header: &str| codes(&format!("{header}\nA1,tm,available,,,,\n"));
+        assert_eq!(of_an_export(&header), ["A1"]);
+        assert_eq!(of_an_export(&format!("\u{feff}{header}\r")), ["A1"]);
+        assert_eq!(codes(&header), Vec::<String>::new());
+        for other in [header.clone() + ",", header.to_uppercase(), header.replace("saved", "")] {
+            assert_eq!(of_an_export(&other)[1..], ["A1"], "{other}");
+        }
+        assert_eq!(codes(&format!("A1\n{header}\n")), ["A1", "code"]);
     }
 
     #[test]
     fn quotes_are_read_as_in_rfc_4180() {
         assert_eq!(codes("\"A,1\",x\n\"B\"\"2\"\n\"\"\n"), ["A,1", "B\"2"]);
+    }
+
+    #[test]
+    fn a_quote_that_is_not_closed_in_its_line_is_told_where_it_begins() {
+        let open = |number| (number, Err(InvalidText::OpenQuote));
+        let good = |number, code: &str| (number, Ok(code.to_owned()));
+        let many = "A2\n".repeat(2_000);
+        for end in ["", "\n"] {
+            assert_eq!(rows(format!("A1\n\"{many}{end}").as_bytes()), [good(1, "A1"), open(2)]);
+            // Of another column.
+            assert_eq!(
+                rows(format!("A1\nB1,\"{many}{end}").as_bytes()),
+                [good(1, "A1"), good(2, "B1"), open(2)]
+            );
+            assert_eq!(rows(format!("code,\"x{end}").as_bytes()), [good(1, "code"), open(1)]);
+        }
+        assert_eq!(rows(format!("\n\"{many}\"\nA3").as_bytes()), [open(2), good(2_003, "A3")]);
+        assert_eq!(rows(b"\"A\n1\"\nA2\n"), [open(1), good(3, "A2")]);
+        // A line break is what a quote is for, in columns that nobody reads.
+        assert_eq!(rows(b"A1,\"x\ny\"\nA2\n"), [good(1, "A1"), good(3, "A2")]);
+        assert_eq!(rows(&[b'L'; 1_024]), [(1, Err(InvalidText::TooLong))]);
     }
 
     #[test]

@@ -66,6 +66,11 @@ impl ScoringBucket {
         Ok(ScoringBucket { stores, patience: imports.patience })
     }
 
+    /// The key of a file in folders of these names, whatever they hold.
+    pub(crate) fn key<const N: usize>(parts: [&str; N]) -> String {
+        Path::from_iter(parts).to_string()
+    }
+
     /// Whether there is one.
     pub(crate) fn is_there(&self) -> bool {
         self.stores.is_some()
@@ -99,10 +104,15 @@ impl ScoringBucket {
         Ok(Opened {
             version: object.meta.e_tag.clone(),
             size: object.meta.size,
-            gzip: encoding.is_some_and(|encoding| encoding.eq_ignore_ascii_case("gzip")),
+            gzip: encoding.is_some_and(|encodings| encodings.split(',').any(is_gzip)),
             bytes: source.bytes(object).boxed(),
         })
     }
+}
+
+/// Others may be named before it, as SDKs do when they sign what they send: `aws-chunked,gzip`.
+fn is_gzip(encoding: &str) -> bool {
+    ["gzip", "x-gzip"].iter().any(|gzip| encoding.trim().eq_ignore_ascii_case(gzip))
 }
 
 /// The parts in which a file is written: the smallest that S3 takes.

@@ -281,7 +281,8 @@ impl Default for Codes {
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(crate) struct Imports {
-    /// Larger files, in bytes, are imported after the reply: within the balancer's 60 s they might not be.
+    /// Larger files, in bytes, are imported after the reply: within the balancer's 60 s they might not be. A file that
+    /// is compressed is taken for eight times as large.
     #[serde(deserialize_with = "values::parsed")]
     pub(crate) async_bytes: u64,
     /// Whether this host runs imports and exports that were queued, at whichever host; it needs the bucket for that.
@@ -300,7 +301,7 @@ pub(crate) struct Imports {
 impl Default for Imports {
     fn default() -> Self {
         Imports {
-            async_bytes: 32 << 20,
+            async_bytes: 16 << 20,
             run: true,
             silence: Duration::from_secs(10),
             patience: Duration::from_secs(120),

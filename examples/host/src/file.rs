@@ -7,7 +7,7 @@ use std::task::{Context, Poll, ready};
 use async_compression::tokio::bufread::GzipDecoder;
 use bytes::Bytes;
 use code_service::Rows;
-use futures_util::{Stream, StreamExt};
+use futures_util::{Stream, StreamExt, stream};
 use tokio::io::{AsyncRead, BufReader, ReadBuf};
 use tokio_util::io::{ReaderStream, StreamReader};
 
@@ -31,11 +31,39 @@ impl Format {
         Format { ndjson: [".ndjson", ".jsonl"].iter().any(|end| name.ends_with(end)), gzip }
     }
 
-    /// The rows of a file's bytes.
+    /// The rows of a file's bytes. One that begins as gzip does is compressed, whatever was said of it.
     pub(crate) fn rows(self, bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static) -> Rows {
-        let bytes = if self.gzip { unpacked(bytes).boxed() } else { bytes.boxed() };
+        let bytes = if self.gzip { unpacked(bytes).boxed() } else { unpacked_if_gzip(bytes).boxed() };
         if self.ndjson { Rows::ndjson(bytes) } else { Rows::csv(bytes) }
     }
+}
+
+/// How every file begins that is compressed with gzip, and no file of codes.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// What is in a file that may be compressed.
+fn unpacked_if_gzip(
+    bytes: impl Stream<Item = io::Result<Bytes>> + Send + 'static,
+) -> impl Stream<Item = io::Result<Bytes>> + Send {
+    stream::once(async move {
+        let mut bytes = bytes.boxed();
+        let (mut begun, mut read) = (Vec::new(), Vec::new());
+        while begun.len() < GZIP.len()
+            && let Some(piece) = bytes.next().await
+        {
+            if let Ok(piece) = &piece {
+                begun.extend(piece.iter().take(GZIP.len()));
+            }
+            let failed = piece.is_err();
+            read.push(piece);
+            if failed {
+                break;
+            }
+        }
+        let whole = stream::iter(read).chain(bytes);
+        if begun.starts_with(&GZIP) { unpacked(whole).boxed() } else { whole.boxed() }
+    })
+    .flatten()
 }
 
 /// What is in a file that is compressed.

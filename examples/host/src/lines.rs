@@ -1,7 +1,7 @@
 //! Codes as lines of a file or a reply: NDJSON or CSV.
 
 use bytes::Bytes;
-use code_service::StoredCode;
+use code_service::{Rows, StoredCode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -58,9 +58,6 @@ pub(crate) enum Form {
     Csv,
 }
 
-/// The names of the columns.
-const COLUMNS: [&str; 7] = ["code", "type", "status", "saved", "reserved", "assigned", "reserveId"];
-
 impl Form {
     /// Its media type.
     pub(crate) fn name(self) -> &'static str {
@@ -94,7 +91,7 @@ impl Form {
     pub(crate) fn head(self) -> Option<Bytes> {
         match self {
             Form::Ndjson => None,
-            Form::Csv => Some(Bytes::from(COLUMNS.join(",") + "\n")),
+            Form::Csv => Some(Bytes::from(Rows::COLUMNS.join(",") + "\n")),
         }
     }
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::{Builder, Runtime};
+use tokio::sync::Notify;
 
 /// How often a slow answer goes on.
 const TICK: Duration = Duration::from_millis(50);
@@ -72,6 +73,7 @@ struct Shared {
     /// A line for the heads of requests.
     line: String,
     state: Mutex<State>,
+    cut: Notify,
 }
 
 struct State {
@@ -95,7 +97,8 @@ impl S3Proxy {
     /// As [`S3Proxy::start`].
     pub fn start_with(server: u16, line: &str) -> S3Proxy {
         let state = State { next: VecDeque::new(), then: Fault::None, asked: Vec::new() };
-        let shared = Arc::new(Shared { server, line: line.to_owned(), state: state.into() });
+        let shared =
+            Arc::new(Shared { server, line: line.to_owned(), state: state.into(), cut: Notify::new() });
         // Its own, so that it outlives the runtime of the test that starts it.
         let runtime = Builder::new_multi_thread().worker_threads(1).enable_all().build();
         let runtime = runtime.expect("a runtime can be made");
@@ -116,6 +119,11 @@ impl S3Proxy {
         let mut state = self.shared.state();
         state.next = next.into_iter().collect();
         state.then = then;
+    }
+
+    /// Closes all connections where they are.
+    pub fn cut(&self) {
+        self.shared.cut.notify_waiters();
     }
 
     /// What was asked so far, in its order.
@@ -142,7 +150,13 @@ async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) -> io::Res
     let listener = TcpListener::from_std(listener)?;
     loop {
         let (client, _) = listener.accept().await?;
-        tokio::spawn(serve(client, Arc::clone(&shared)));
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            tokio::select! {
+                _ = serve(client, Arc::clone(&shared)) => {}
+                () = shared.cut.notified() => {}
+            }
+        });
     }
 }
 

@@ -105,8 +105,9 @@ pub(crate) fn print(job: &ImportJob, json: bool) -> Result<(), Failure> {
     fields.extend(job.error.as_deref().map(|error| ("error", shown(error))));
     if let Some(undo) = &job.undo {
         fields.extend([("removed", undo.removed.to_string()), ("kept", undo.kept.to_string())]);
+        fields.push(("saved again", undo.saved_again.to_string()));
     }
-    let lines: Vec<String> = fields.into_iter().map(|(name, value)| format!("{name:<10} {value}")).collect();
+    let lines: Vec<String> = fields.into_iter().map(|(name, value)| format!("{name:<11} {value}")).collect();
     output::line(lines.join("\n"))
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use axum::body::Body;
 use axum::extract::{Request, State};
-use axum::http::{HeaderMap, header};
+use axum::http::{HeaderMap, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use code_service::{CampaignId, Import, SaveReport};
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use utoipa::ToSchema;
 use super::App;
 use super::body::{self, Json, NotWhole};
 use super::imports::{self, ImportReply};
-use super::request::{Campaign, Query};
+use super::request::{Campaign, Prefix, Query};
 use super::schema;
 use crate::auth::Supreme;
 use crate::bucket::NotOpened;
@@ -24,6 +24,8 @@ use crate::reply::{Envelope, Reply};
 
 /// How long a caller waits while nothing comes from the bucket: the balancer answers it after 60 s.
 const PATIENCE: Duration = Duration::from_secs(15);
+/// How many bytes of codes are in a byte of a compressed file, at the most that is usual: codes in a row pack well.
+const PACKED: u64 = 8;
 
 /// Which file of the bucket.
 #[derive(Deserialize, ToSchema)]
@@ -88,7 +90,8 @@ impl From<SaveReport> for Saved {
 ///
 /// New codes are inserted; those that are there get the type and keep everything else. The file is CSV, of which the
 /// first column counts, or NDJSON if its name ends with `.ndjson` or `.jsonl`; with `.gz` behind that it is compressed.
-/// A caller who prefers not to wait is answered 202, and so is one whose file is large.
+/// A caller who prefers not to wait is answered 202, and so is one whose file is large. With `dryRun` an import only says
+/// what it would do; a code that comes again much later in the file counts as new again.
 #[utoipa::path(
     post,
     path = "/{campaignId}/codes",
@@ -118,6 +121,7 @@ pub(super) async fn from_bucket(
     _: Supreme,
     State(app): State<App>,
     Campaign(campaign): Campaign,
+    prefix: Prefix,
     headers: HeaderMap,
     Json(upload): Json<Upload>,
 ) -> Result<Response, ApiError> {
@@ -134,13 +138,20 @@ pub(super) async fn from_bucket(
     };
     // It must be there, also for an import.
     let file = app.bucket.read_within(PATIENCE, key).await?;
-    if dry_run || prefers_async(&headers) || file.size > app.config.imports.async_bytes {
-        let mut import = Import::new(campaign, code_type, key);
-        import.dry_run = dry_run;
-        return Ok(imports::accepted(app.service.begin_import(import).await?));
-    }
     let mut format = Format::of(key);
     format.gzip |= file.gzip;
+    let size = if format.gzip { file.size.saturating_mul(PACKED) } else { file.size };
+    let prefers_async = prefers_async(&headers);
+    if dry_run || prefers_async || size > app.config.imports.async_bytes {
+        let mut import = Import::new(campaign, code_type, key);
+        import.dry_run = dry_run;
+        let mut accepted = imports::accepted(&prefix, app.service.begin_import(import).await?);
+        if prefers_async {
+            let applied = HeaderValue::from_static("respond-async");
+            accepted.headers_mut().insert("preference-applied", applied);
+        }
+        return Ok(accepted);
+    }
     let saved = app.service.save(&campaign, &code_type, format.rows(file.bytes)).await;
     let report = saved.map_err(|error| {
         let file = damaged(&error).or_else(|| NotOpened::of(&error).map(ApiError::from));
@@ -160,7 +171,7 @@ fn prefers_async(headers: &HeaderMap) -> bool {
 fn damaged(error: &code_service::Error) -> Option<ApiError> {
     let reader: &std::io::Error = std::error::Error::source(error)?.downcast_ref()?;
     (reader.kind() == std::io::ErrorKind::InvalidData)
-        .then(|| ApiError::bad_request("invalidFile", reader.to_string()))
+        .then(|| ApiError::bad_request("invalidFile", format!("{reader}; rows before that may be saved")))
 }
 
 /// The type in `codes/{campaignId}/{type}/{file}`; None if the key is of another form or campaign.
@@ -173,8 +184,8 @@ pub(crate) fn type_in_key<'a>(key: &'a str, campaign: &CampaignId) -> Option<&'a
 
 /// Saves the codes of a file
 ///
-/// Of CSV the first column of each row is a code; a first line that is just `code` is skipped. A line of NDJSON is a
-/// text, or an object with a `code`. A file that comes without its length must be shorter.
+/// Of CSV the first column of each row is a code; a first line that is just `code`, or the header of an export, is
+/// skipped. A line of NDJSON is a text, or an object with a `code`. A file that comes without its length must be shorter.
 #[utoipa::path(
     put,
     path = "/{campaignId}/codes",

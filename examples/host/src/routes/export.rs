@@ -7,7 +7,7 @@ use std::time::{Duration, Instant, SystemTime};
 
 use axum::body::{Body, Bytes};
 use axum::extract::State;
-use axum::http::{HeaderMap, StatusCode, header};
+use axum::http::{HeaderMap, StatusCode, Version, header};
 use axum::response::{IntoResponse, Response};
 use code_service::{Code, Error, Export, ReserveId, StoredCode};
 use futures_util::stream::{self, BoxStream};
@@ -64,6 +64,7 @@ const SILENT: Duration = Duration::from_secs(15);
             content((KnownCode = "application/x-ndjson"), (String = "text/csv"))
         ),
         (status = 406, description = "The caller accepts neither form", body = ErrorEnvelope),
+        (status = 505, description = "The caller, or a proxy, speaks HTTP/1.0", body = ErrorEnvelope),
         Refused
     ),
     security(("token" = []))
@@ -73,8 +74,13 @@ pub(super) async fn export(
     State(app): State<App>,
     Campaign(campaign): Campaign,
     query: Query,
+    version: Version,
     headers: HeaderMap,
 ) -> Result<Response, ApiError> {
+    if version < Version::HTTP_11 {
+        let message = "an export needs HTTP/1.1: over HTTP/1.0 one that was cut looks as if it were whole";
+        return Err(ApiError::new(StatusCode::HTTP_VERSION_NOT_SUPPORTED, "httpVersion", message));
+    }
     let form = accepted(&headers)?;
     let wanted = wanted(&app, &query, None)?;
     let place = app.exports.clone().try_acquire_owned();

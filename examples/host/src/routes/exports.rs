@@ -6,10 +6,10 @@ use code_service::ExportJob;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::request::{Campaign, Job, Query};
+use super::request::{Campaign, Job, Prefix, Query};
 use super::{App, export, imports, schema};
 use crate::auth::Supreme;
-use crate::bucket::NotOpened;
+use crate::bucket::{NotOpened, ScoringBucket};
 use crate::error::{ApiError, ErrorEnvelope, Refused};
 use crate::lines::Form;
 use crate::reply::{Envelope, Reply, timestamp};
@@ -102,6 +102,7 @@ pub(super) async fn begin(
     _: Supreme,
     State(app): State<App>,
     Campaign(campaign): Campaign,
+    prefix: Prefix,
     query: Query,
 ) -> Result<Response, ApiError> {
     let wanted = export::wanted(&app, &query, Some("format"))?;
@@ -113,9 +114,10 @@ pub(super) async fn begin(
     if !app.bucket.is_there() {
         return Err(NotOpened::NoBucket.into());
     }
-    let file = format!("exports/{}/{}.{}", campaign.as_str(), uuid::Uuid::new_v4(), form.ending());
+    let name = format!("{}.{}", uuid::Uuid::new_v4(), form.ending());
+    let file = ScoringBucket::key(["exports", campaign.as_str(), &name]);
     let job = app.service.begin_export(&campaign, wanted, file).await?;
-    let place = imports::place(&job.campaign, "exports", &job.id);
+    let place = imports::place(&prefix, &job.campaign, "exports", &job.id);
     Ok(imports::queued(&place, ExportReply::from(job)))
 }
 

@@ -4,14 +4,14 @@ use axum::body::{Body, Bytes};
 use axum::extract::State;
 use axum::http::{HeaderValue, header};
 use axum::response::{IntoResponse, Response};
-use code_service::{CampaignId, ImportJob};
+use code_service::{CampaignId, ImportJob, ImportUndo};
 use futures_util::TryStreamExt;
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::App;
-use super::request::{Campaign, Job};
+use super::request::{Campaign, Job, Prefix};
 use super::schema;
 use crate::auth::Supreme;
 use crate::error::{ApiError, ErrorEnvelope, Refused};
@@ -61,11 +61,20 @@ pub(super) struct ImportReply {
 }
 
 #[derive(Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
 struct Undo {
     /// Codes that are gone.
     removed: u64,
     /// Codes that were reserved meanwhile, and stay.
     kept: u64,
+    /// Codes that stay because they were saved again since: they belong to that upload now. 0 before the end.
+    saved_again: u64,
+}
+
+impl From<ImportUndo> for Undo {
+    fn from(undo: ImportUndo) -> Self {
+        Undo { removed: undo.removed, kept: undo.kept, saved_again: undo.saved_again }
+    }
 }
 
 impl From<ImportJob> for ImportReply {
@@ -78,7 +87,7 @@ impl From<ImportJob> for ImportReply {
             created: timestamp(job.created),
             started: job.started.map(timestamp),
             ended: job.ended.map(timestamp),
-            undo: job.undo.map(|undo| Undo { removed: undo.removed, kept: undo.kept }),
+            undo: job.undo.map(Into::into),
             id: job.id,
             file: job.file,
             dry_run: job.dry_run,
@@ -100,25 +109,26 @@ pub(super) struct Imports {
 }
 
 /// 202: it was queued.
-pub(super) fn accepted(job: ImportJob) -> Response {
-    let place = place(&job.campaign, "imports", &job.id);
+pub(super) fn accepted(prefix: &Prefix, job: ImportJob) -> Response {
+    let place = place(prefix, &job.campaign, "imports", &job.id);
     queued(&place, ImportReply::from(job))
 }
 
+/// What of a campaign's name cannot stand in a path as it is.
+const NOT_IN_A_PATH: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
+
 /// The path of a job.
-pub(super) fn place(campaign: &CampaignId, kind: &str, id: &str) -> String {
-    let campaign = utf8_percent_encode(campaign.as_str(), NON_ALPHANUMERIC);
-    format!("/{campaign}/{kind}/{id}")
+pub(super) fn place(Prefix(prefix): &Prefix, campaign: &CampaignId, kind: &str, id: &str) -> String {
+    let campaign = utf8_percent_encode(campaign.as_str(), NOT_IN_A_PATH);
+    format!("{prefix}/{campaign}/{kind}/{id}")
 }
 
 /// 202: it was queued, and stands there.
 pub(super) fn queued(place: &str, job: impl Serialize) -> Response {
     let mut response = Reply::accepted(job).into_response();
-    let headers = response.headers_mut();
     if let Ok(place) = HeaderValue::from_str(place) {
-        headers.insert(header::LOCATION, place);
+        response.headers_mut().insert(header::LOCATION, place);
     }
-    headers.insert("preference-applied", HeaderValue::from_static("respond-async"));
     response
 }
 
@@ -192,7 +202,8 @@ pub(super) async fn cancel(
 
 /// Removes the codes that an import has inserted
 ///
-/// If none of them is reserved or assigned. The file must still be in the bucket as it was.
+/// If none of them is reserved or assigned. Those that were saved again since stay: they belong to that upload now. The
+/// file must still be in the bucket as it was.
 #[utoipa::path(
     post,
     path = "/{campaignId}/imports/{importId}/undo",
@@ -210,8 +221,9 @@ pub(super) async fn undo(
     _: Supreme,
     State(app): State<App>,
     Job(campaign, id): Job,
+    prefix: Prefix,
 ) -> Result<Response, ApiError> {
-    Ok(accepted(app.service.undo_import(&campaign, &id).await?.ok_or_else(not_found)?))
+    Ok(accepted(&prefix, app.service.undo_import(&campaign, &id).await?.ok_or_else(not_found)?))
 }
 
 /// The rows that an import has rejected

@@ -1,10 +1,11 @@
 //! Parsing what all routes share: what stands in the path, and the query.
 
 use std::collections::HashMap;
+use std::convert::Infallible;
 
 use axum::extract::path::ErrorKind;
 use axum::extract::rejection::PathRejection;
-use axum::extract::{FromRequestParts, Path};
+use axum::extract::{FromRequestParts, OriginalUri, Path};
 use axum::http::request::Parts;
 use code_service::{CampaignId, ReserveId};
 use serde::Deserialize;
@@ -69,6 +70,19 @@ impl FromRequestParts<App> for Job {
         let path = in_path(parts, app).await?;
         let id = path.import_id.or(path.export_id).unwrap_or_default();
         Ok(Job(CampaignId::parse(path.campaign_id)?, id))
+    }
+}
+
+/// What comes before the paths of this service in the one that was asked: `/v1` or nothing.
+pub(super) struct Prefix(pub(super) String);
+
+impl FromRequestParts<App> for Prefix {
+    type Rejection = Infallible;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Infallible> {
+        let OriginalUri(asked) = OriginalUri::from_request_parts(parts, app).await?;
+        let prefix = asked.path().strip_suffix(parts.uri.path()).unwrap_or_default();
+        Ok(Prefix(prefix.to_owned()))
     }
 }
 

@@ -133,9 +133,11 @@ pub(crate) struct ImportJob {
 
 /// What became of the codes that an import had inserted.
 #[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub(crate) struct Undone {
     pub(crate) removed: u64,
     pub(crate) kept: u64,
+    pub(crate) saved_again: u64,
 }
 
 #[derive(Serialize, Deserialize, Clone, Copy, PartialEq, Eq)]

@@ -243,7 +243,11 @@ impl From<code_service::ImportJob> for ImportJob {
             created: timestamp(job.created),
             started: job.started.map(timestamp),
             ended: job.ended.map(timestamp),
-            undo: job.undo.map(|undo| Undone { removed: undo.removed, kept: undo.kept }),
+            undo: job.undo.map(|undo| Undone {
+                removed: undo.removed,
+                kept: undo.kept,
+                saved_again: undo.saved_again,
+            }),
             id: job.id,
             file: job.file,
             dry_run: job.dry_run,
