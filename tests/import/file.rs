@@ -10,6 +10,8 @@ pub(crate) struct File {
     pub(crate) repeated: usize,
     /// The rows that are rejected, the header counted.
     pub(crate) bad: Vec<usize>,
+    /// Behind each row.
+    more: String,
 }
 
 impl File {
@@ -22,7 +24,13 @@ impl File {
 
     /// With all that may be in a file.
     pub(crate) fn of(rows: usize) -> File {
+        File::with_columns(rows, "")
+    }
+
+    /// The same, with this in further columns.
+    pub(crate) fn with_columns(rows: usize, more: &str) -> File {
         let mut file = File::empty();
+        file.more = if more.is_empty() { String::new() } else { format!(",{more}") };
         for row in 0..rows {
             if row % 1_000 == 999 {
                 file.bad(row);
@@ -37,7 +45,14 @@ impl File {
     }
 
     fn empty() -> File {
-        File { text: "code\n".to_owned(), rows: 0, codes: 0, repeated: 0, bad: Vec::new() }
+        File {
+            text: "code\n".to_owned(),
+            rows: 0,
+            codes: 0,
+            repeated: 0,
+            bad: Vec::new(),
+            more: String::new(),
+        }
     }
 
     fn add(&mut self) {
@@ -58,6 +73,7 @@ impl File {
 
     fn write(&mut self, line: &str) {
         self.text.push_str(line);
+        self.text.push_str(&self.more);
         self.text.push('\n');
         self.rows += 1;
     }

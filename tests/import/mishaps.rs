@@ -30,7 +30,9 @@ enum Mishap {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_survives_the_death_of_its_host_of_the_primary_and_of_its_connection() {
-    import_through(100_000, &[Mishap::HostKilled, Mishap::PrimaryKilled, Mishap::BucketCut]).await;
+    // With a second column, so that some of it is still to come whenever the connection is cut.
+    let file = File::with_columns(100_000, &"x".repeat(500));
+    import_through(file, &[Mishap::HostKilled, Mishap::PrimaryKilled, Mishap::BucketCut]).await;
 }
 
 /// `make millions`
@@ -39,21 +41,21 @@ async fn an_import_survives_the_death_of_its_host_of_the_primary_and_of_its_conn
 async fn five_million_rows_survive_ten_mishaps() {
     use Mishap::{BucketCut, HostKilled, PrimaryKilled};
     let thrice = [HostKilled, PrimaryKilled, BucketCut].repeat(3);
-    import_through(5_000_000, &[thrice, vec![HostKilled]].concat()).await;
+    import_through(File::of(5_000_000), &[thrice, vec![HostKilled]].concat()).await;
 }
 
-async fn import_through(rows: usize, mishaps: &[Mishap]) {
+async fn import_through(file: File, mishaps: &[Mishap]) {
+    let rows = file.rows;
     let seed = std::env::var("SEED").map_or_else(|_| rand::random(), |seed| seed.parse().expect("a number"));
     println!("SEED={seed} repeats these moments");
     let mut random = StdRng::seed_from_u64(seed);
     let mut mishaps = mishaps.to_vec();
     mishaps.shuffle(&mut random);
-    // What is left behind the last one must be more than is under way at any time.
-    let last = rows - rows / 4;
+    // What is left behind the last one must be more than is under way at any time: some megabytes are.
+    let last = rows - rows / 3;
     let mut moments: Vec<usize> = mishaps.iter().map(|_| random.random_range(1..last)).collect();
     moments.sort_unstable();
 
-    let file = File::of(rows);
     let mut ground = Ground::new(&file).await;
     let id = ground.queue().await;
     for (mishap, moment) in mishaps.into_iter().zip(moments) {
@@ -62,8 +64,10 @@ async fn import_through(rows: usize, mishaps: &[Mishap]) {
         ground.let_happen(mishap);
         let then = ground.import(&id).await;
         assert_eq!(then["ended"], Value::Null, "{mishap} came too late: {then}");
-        if mishap == Mishap::HostKilled {
-            ground.until_taken_over().await;
+        match mishap {
+            Mishap::HostKilled => ground.until_taken_over().await,
+            Mishap::PrimaryKilled => {}
+            Mishap::BucketCut => ground.until_asked_for_the_rest().await,
         }
         let before = ground.import(&id).await["in"].as_u64().expect("a number");
         ground.until(&id, TAKEOVER, |rows| rows > before).await;
@@ -117,6 +121,8 @@ struct Ground {
     peak: u64,
     /// When the one that was killed last had begun.
     left: String,
+    /// How often the bucket was asked before its connections were cut.
+    asked: usize,
 }
 
 impl Ground {
@@ -136,6 +142,7 @@ impl Ground {
             hosts: Vec::new(),
             peak: 0,
             left: String::new(),
+            asked: 0,
         };
         ground.hosts.extend([ground.host(), ground.host()]);
         ground
@@ -187,6 +194,15 @@ impl Ground {
         }
     }
 
+    /// Waits until a host asks for what it has missed of the file.
+    async fn until_asked_for_the_rest(&self) {
+        let start = Instant::now();
+        while self.proxy.asked()[self.asked..].iter().all(|asked| asked.header("range").is_empty()) {
+            assert!(start.elapsed() < TAKEOVER, "nobody asks for the rest of the file");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     fn let_happen(&mut self, mishap: Mishap) {
         match mishap {
             Mishap::HostKilled => {
@@ -204,7 +220,10 @@ impl Ground {
                 self.set.wait_for_primary(TAKEOVER);
                 self.set.start_again(primary);
             }
-            Mishap::BucketCut => self.proxy.cut(),
+            Mishap::BucketCut => {
+                self.asked = self.proxy.asked().len();
+                self.proxy.cut();
+            }
         }
     }
 
