@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! codes.jobs  { _id: id, kind, campaign_id, file, state, owner?, lease: Date, cancel?, bytes, created, started?, ended?,
-//!               error?, purge: Date, … what the kind needs }
+//!               error?, purge: Date, sessions?, … what the kind needs }
 //! ```
 //! A process owns a job while it puts its lease off. It may have lost it without knowing, so what a job does must bear
 //! two owners for a while.
@@ -335,9 +335,9 @@ impl Owned {
         parsed
     }
 
-    /// Lets others have it at once.
+    /// Lets others have it at once. The sessions go back to the driver, which uses them for other calls.
     pub(crate) async fn give_back(&self) -> Result<bool> {
-        self.set(doc! { "lease": "$$NOW" }).await
+        self.set(doc! { "lease": "$$NOW", "sessions": "$$REMOVE" }).await
     }
 
     pub(crate) fn bytes(&self) -> i64 {

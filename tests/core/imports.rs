@@ -279,6 +279,26 @@ async fn an_import_whose_process_is_gone_is_had_by_another_after_its_lease() {
 }
 
 #[tokio::test]
+async fn who_takes_an_import_over_does_not_wait_for_transactions_that_a_dead_process_has_left_open() {
+    let ground = Ground::new(0).await;
+    let id = begin(&ground.service).await.id;
+    drop(next(&ground.service).await);
+    let mut session = ground.test.db.client().start_session().await.expect("a session");
+    session.start_transaction().await.expect("begins");
+    let record = doc! { "_id": { "job": &id, "n": 0_i64 } };
+    let records = ground.test.db.collection::<Document>("codes.jobs.batches");
+    records.insert_one(record).session(&mut session).await.expect("inserts");
+    let left = doc! { "$set": { "sessions": [session.id()] } };
+    ground.test.db.collection::<Document>("codes.jobs").update_many(doc! {}, left).await.expect("update");
+    expire(&ground).await;
+    let taken_over = async { run(next(&ground.service).await, &names(10)).await };
+    // The server itself ends them after a minute.
+    let done = tokio::time::timeout(Duration::from_secs(30), taken_over).await.expect("at once");
+    assert_eq!((done.state, counts(&done)), (JobState::Completed, (10, 10, 0, 0)));
+    session.commit_transaction().await.expect_err("it is gone");
+}
+
+#[tokio::test]
 async fn several_who_run_one_import_at_once_count_every_row_once() {
     let ground = Ground::new(0).await;
     let mut rows = names(100_000);

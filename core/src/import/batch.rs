@@ -12,7 +12,7 @@ use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, UNKNOWN
 use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
 use tokio::sync::watch;
 
-use super::records;
+use super::records::{self, IN_FLIGHT};
 use crate::claim::Pool;
 use crate::document;
 use crate::error::{Error, Result};
@@ -22,7 +22,7 @@ use crate::queue;
 use crate::rows::Row;
 use crate::save::Place;
 use crate::store::{Store, database_error, is_duplicate, passing};
-use crate::task::{LONG, Within};
+use crate::task::{LONG, SHORT, Within};
 
 /// How long to wait before a batch is tried again that the database could not do.
 const PAUSE: Duration = Duration::from_millis(100);
@@ -42,6 +42,8 @@ pub(super) struct Work {
     pub(super) marks: Mutex<HashSet<i64>>,
     /// Whether the job is still this process's.
     pub(super) lost: watch::Receiver<bool>,
+    /// For transactions: few, so that whoever comes after this process can end them.
+    pub(super) sessions: Mutex<Vec<ClientSession>>,
 }
 
 /// What became of a batch.
@@ -187,7 +189,7 @@ impl Work {
         let codes = self.store.codes.clone_with_type::<RawDocumentBuf>();
         let documents =
             new.iter().map(|code| document::new_code(&self.campaign, code, &self.code_type, mark));
-        let mut session = begin(&self.store).await?;
+        let mut session = self.begin().await?;
         let written = async {
             // First, so that of two processes one waits for the other here.
             self.store
@@ -207,7 +209,7 @@ impl Work {
             })
         };
         let written = written.await;
-        end(session, written).await
+        self.end(session, written).await
     }
 
     /// How many of the codes that a batch has inserted are, or were, reserved or assigned.
@@ -226,7 +228,7 @@ impl Work {
         let doing = "removing codes";
         self.patiently(async || {
             let now = self.store.server_time().await.map_err(refused)?;
-            let mut session = begin(&self.store).await?;
+            let mut session = self.begin().await?;
             let removed = async {
                 let all = self
                     .store
@@ -249,9 +251,65 @@ impl Work {
                 recorded.map(|_| ()).map_err(of_the_record)
             };
             let removed = removed.await;
-            end(session, removed).await
+            self.end(session, removed).await
         })
         .await
+    }
+
+    /// Opens the sessions for transactions, and returns their ids.
+    pub(super) async fn open_sessions(&self) -> Result<Vec<Bson>> {
+        let mut ids = Vec::new();
+        for _ in 0..IN_FLIGHT {
+            let session = self.store.database.client().start_session().within(SHORT).await;
+            let session = session.map_err(|e| database_error("opening a session", e))?;
+            ids.push(session.id().clone().into());
+            self.sessions().push(session);
+        }
+        Ok(ids)
+    }
+
+    fn sessions(&self) -> std::sync::MutexGuard<'_, Vec<ClientSession>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    async fn begin(&self) -> std::result::Result<ClientSession, Trouble> {
+        let concern = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
+        let open = self.sessions().pop();
+        let begun = async {
+            let mut session = match open {
+                Some(session) => session,
+                None => self.store.database.client().start_session().await?,
+            };
+            session.start_transaction().read_concern(ReadConcern::snapshot()).write_concern(concern).await?;
+            Ok(session)
+        };
+        begun.within(LONG).await.map_err(|e| trouble("beginning a transaction", e))
+    }
+
+    /// Commits, or aborts what has gone wrong. If nobody knows whether it was committed, the record tells the next try.
+    async fn end(
+        &self,
+        mut session: ClientSession,
+        written: std::result::Result<(), Trouble>,
+    ) -> std::result::Result<(), Trouble> {
+        let ended = if written.is_ok() {
+            session.commit_transaction().within(LONG).await
+        } else {
+            session.abort_transaction().within(LONG).await
+        };
+        let outcome = match (&ended, written) {
+            // A transaction that cannot be aborted ends by itself within a minute.
+            (_, Err(trouble)) => Err(trouble),
+            (Ok(()), Ok(())) => Ok(()),
+            (Err(error), Ok(())) if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) => {
+                Err(Trouble::Passing)
+            }
+            (Err(error), Ok(())) => Err(trouble("committing a batch", error.clone())),
+        };
+        if ended.is_ok() {
+            self.sessions().push(session);
+        }
+        outcome
     }
 
     /// Those of the codes that were inserted with a date.
@@ -281,34 +339,6 @@ fn distinct(mut codes: Vec<Code>) -> Vec<Code> {
     let mut seen = HashSet::with_capacity(codes.len());
     codes.retain(|code| seen.insert(code.clone()));
     codes
-}
-
-async fn begin(store: &Store) -> std::result::Result<ClientSession, Trouble> {
-    let concern = WriteConcern::builder().w(Acknowledgment::Majority).journal(true).build();
-    let begun = async {
-        let mut session = store.database.client().start_session().await?;
-        session.start_transaction().read_concern(ReadConcern::snapshot()).write_concern(concern).await?;
-        Ok(session)
-    };
-    begun.within(LONG).await.map_err(|e| trouble("beginning a transaction", e))
-}
-
-/// Commits, or aborts what has gone wrong. If nobody knows whether it was committed, the record tells the next try.
-async fn end(
-    mut session: ClientSession,
-    written: std::result::Result<(), Trouble>,
-) -> std::result::Result<(), Trouble> {
-    if let Err(trouble) = written {
-        // A transaction that cannot be aborted ends by itself within a minute.
-        let _ = session.abort_transaction().within(LONG).await;
-        return Err(trouble);
-    }
-    session.commit_transaction().within(LONG).await.map_err(|error| {
-        if error.contains_label(UNKNOWN_TRANSACTION_COMMIT_RESULT) {
-            return Trouble::Passing;
-        }
-        trouble("committing a batch", error)
-    })
 }
 
 fn of_the_record(error: DriverError) -> Trouble {

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
-use mongodb::bson::{DateTime, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 
 use super::ImportJob;
 use super::batch::{Outcome, Work};
@@ -16,7 +16,8 @@ use super::records::{self, IN_FLIGHT};
 use crate::error::{Error, ErrorKind, Result};
 use crate::queue::{JobState, Owned, literal};
 use crate::rows::{Row, Rows};
-use crate::task::patiently;
+use crate::store::database_error;
+use crate::task::{SHORT, Within, patiently};
 
 /// The rows of one batch. It is part of what a record means: with another number, records of half done imports would
 /// be of other rows.
@@ -58,6 +59,10 @@ pub struct RunningImport {
     undoing: bool,
     /// Whether an undoing has looked already that none of the codes is used, before it removed the first.
     looked: bool,
+    /// The sessions of whoever had it before.
+    left: Vec<Bson>,
+    /// Whether those of this process are written down.
+    announced: bool,
     version: Option<String>,
     /// How another process was about to end it.
     ending: Option<End>,
@@ -113,6 +118,7 @@ impl RunningImport {
             known: AtomicBool::new(false),
             marks: HashSet::new().into(),
             lost: owned.lost(),
+            sessions: Vec::new().into(),
         };
         RunningImport {
             work: Arc::new(work),
@@ -120,6 +126,8 @@ impl RunningImport {
             file: job.file,
             undoing: job.state == JobState::Undoing,
             looked: document.get_bool("looked").unwrap_or(false),
+            left: document.get_array("sessions").cloned().unwrap_or_default(),
+            announced: job.dry_run,
             version: document.get_str("version").ok().map(str::to_owned),
             ending: match (document.get_str("ending").ok(), document.get_str("error").ok()) {
                 (None, _) => None,
@@ -176,6 +184,7 @@ impl RunningImport {
     where
         F: Future<Output = std::result::Result<SourceFile, Unreadable>>,
     {
+        self.end_what_was_left().await;
         if let Some(end) = self.ending.take() {
             return end;
         }
@@ -192,6 +201,20 @@ impl RunningImport {
             Ok(_) => End::Undone,
             Err(End::Failed(reason)) => End::NotUndone(reason),
             Err(end) => end,
+        }
+    }
+
+    /// Ends the transactions that a dead process has left open, on which batches would wait for a minute.
+    async fn end_what_was_left(&mut self) {
+        let sessions = std::mem::take(&mut self.left);
+        if sessions.is_empty() {
+            return;
+        }
+        let admin = self.work.store.database.client().database("admin");
+        let ended = admin.run_command(doc! { "killSessions": sessions }).within(SHORT).await;
+        if let Err(error) = ended {
+            let error = database_error("ending transactions that were left open", error);
+            tracing::info!("an import waits for what was left open: {error}");
         }
     }
 
@@ -259,6 +282,13 @@ impl RunningImport {
         };
         if !is_ours {
             return Err(Stop::End(End::Lost));
+        }
+        if !self.announced {
+            let sessions = self.work.open_sessions().await?;
+            if !self.owned.set(doc! { "sessions": literal(sessions) }).await? {
+                return Err(Stop::End(End::Lost));
+            }
+            self.announced = true;
         }
         *self.work.marks.lock().unwrap_or_else(std::sync::PoisonError::into_inner) =
             saved.values().flatten().map(|mark| mark.timestamp_millis()).collect();
@@ -370,14 +400,15 @@ impl RunningImport {
             End::Lost => return Ok(()),
             End::GivenBack => return self.owned.give_back().await.map(drop),
             End::Undone => {
-                return self.owned.set(doc! { "state": JobState::Undone.as_str() }).await.map(drop);
+                let undone = doc! { "state": JobState::Undone.as_str(), "sessions": "$$REMOVE" };
+                return self.owned.set(undone).await.map(drop);
             }
             End::NotUndone(reason) => {
                 let reason = match records::undone(store, self.id()).await?.removed {
                     0 => format!("nothing was removed: {reason}"),
                     removed => format!("only {removed} of its codes were removed: {reason}"),
                 };
-                let as_before = doc! { "state": "$before", "error": literal(reason) };
+                let as_before = doc! { "state": "$before", "error": literal(reason), "sessions": "$$REMOVE" };
                 return self.owned.set(as_before).await.map(drop);
             }
             End::Completed => JobState::Completed,
@@ -398,7 +429,7 @@ impl RunningImport {
         let totals = records::totals(store, self.id()).await?;
         let fields = doc! {
             "state": state.as_str(), "ended": "$$NOW", "totals": literal(totals.document()),
-            "bytes": self.owned.bytes(),
+            "bytes": self.owned.bytes(), "sessions": "$$REMOVE",
         };
         self.owned.set(fields).await.map(drop)
     }
