@@ -150,7 +150,7 @@ impl Ground {
     /// Lets reservations of both kinds expire: of callers' ids, and of the core's own.
     async fn with_expired(self) -> Ground {
         let reserve = |n: usize| {
-            let wish = if n % 2 == 0 { wish_under(&format!("old-{n}"), 20) } else { wish(20) };
+            let wish = if n.is_multiple_of(2) { wish_under(&format!("old-{n}"), 20) } else { wish(20) };
             let service = self.service.clone();
             tokio::spawn(async move { service.reserve(wish).await.expect("available") })
         };

@@ -3,7 +3,8 @@
 use std::io::{BufRead, BufReader, Read};
 use std::process::Command;
 
-use code_service_tests::{Database, Host, clock};
+use code_service_tests::{Database, Host, Mongod, clock};
+use mongodb::Client;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
@@ -202,11 +203,22 @@ async fn what_others_save_meanwhile_is_counted_at_the_end() {
     assert_eq!((&last["codes"], &last["guess"]), (&json!(20_000), &json!(20_002.0 / 20_f64.powi(8))));
 }
 
-/// The driver panics where its threads end while it takes leave.
+/// Else the driver does it while its threads end, and now and then panics.
 #[tokio::test]
-async fn a_command_says_one_sentence_when_it_fails_however_often_it_is_run() {
-    let [tool, _] = tools().await;
-    for _ in 0..20 {
+async fn a_command_takes_leave_of_the_database_before_it_ends() {
+    let server = Mongod::start();
+    let uri = server.uri_for("alone");
+    let admin = Client::with_uri_str(&uri).await.expect("our own").database("admin");
+    let leaves = async || {
+        let status = admin.run_command(doc! { "serverStatus": 1 }).await.expect("a status");
+        let commands = status.get_document("metrics").and_then(|all| all.get_document("commands"));
+        let leaves =
+            commands.and_then(|all| all.get_document("endSessions")).expect("the server counts them");
+        leaves.get_i64("total").expect("a number")
+    };
+    let tool = Tool::new("alone", &[("TITAN_MONGO__URI", &uri)]);
+    for run in 1..=5 {
         failed_with(2, &tool.run(&["generate", "TM-####", "--type", "tm", "--count", "100"]));
+        assert_eq!(leaves().await, run);
     }
 }
