@@ -8,6 +8,7 @@
 //! A repair does what is safe, and that only while the thing still is as it was found. It never touches the dates
 //! of an assigned code.
 
+mod again;
 mod document;
 mod kinds;
 mod reservations;
@@ -63,7 +64,7 @@ pub struct Finding {
     pub count: u64,
     /// How many of them this check has mended.
     pub repaired: u64,
-    /// The first ones.
+    /// The first ones that were found.
     pub examples: Vec<Example>,
 }
 

@@ -5,9 +5,13 @@
 
 use std::collections::{HashSet, VecDeque};
 use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::time::SystemTime;
 
+use futures_util::future::BoxFuture;
 use futures_util::stream::BoxStream;
-use futures_util::{Stream, StreamExt, TryStreamExt, stream};
+use futures_util::{FutureExt, Stream, StreamExt, TryStreamExt, stream};
 use mongodb::bson::{DateTime, Document, doc};
 
 use crate::claim::Pool;
@@ -51,15 +55,19 @@ impl Generate {
 
 /// Codes that are being generated.
 pub struct Generated {
-    /// How hard it is to guess a code, of these and of those that are in the campaign and look like them.
+    /// How hard it is to guess a code, of these and of those that are in the campaign and look like them. Others may
+    /// save such codes meanwhile: [`CodeService::strength`](crate::CodeService::strength) says it again.
     pub strength: Strength,
+    /// When it began, by the database server's clock: none of the codes has an earlier date of saving.
+    pub since: SystemTime,
     /// The codes, each when it is in the campaign.
     pub codes: BoxStream<'static, Result<Code>>,
 }
 
 impl fmt::Debug for Generated {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Generated").field("strength", &self.strength).finish_non_exhaustive()
+        let Generated { strength, since, codes: _ } = self;
+        f.debug_struct("Generated").field("strength", strength).field("since", since).finish_non_exhaustive()
     }
 }
 
@@ -71,67 +79,143 @@ pub(crate) async fn generate(store: Store, pool: Pool, wish: Generate) -> Result
         return Err(Error::invalid("maxGuess", "must be more than 0 and at most 0.5"));
     }
     // What is too weak by itself need not be looked for in the campaign.
-    strong_enough(&wish, 0)?;
-    let strength = strong_enough(&wish, similar(&store, &pool.campaign, &wish.pattern).await?)?;
-    Ok(Generated { strength, codes: codes(store, pool, wish).boxed() })
+    strong_enough(&wish, wish.count).map_err(too_weak)?;
+    let existing = similar(&store, &pool.campaign, &wish.pattern).await?;
+    let strength = strong_enough(&wish, wish.count.saturating_add(existing)).map_err(too_weak)?;
+    let begun = store.server_time().await?;
+    let codes = codes(store, pool, wish, begun).boxed();
+    Ok(Generated { strength, since: begun.to_system_time(), codes })
 }
 
-/// # Errors
-/// `invalid_argument` if so many codes, beside those that are there, are too easy to guess.
-fn strong_enough(wish: &Generate, existing: u64) -> Result<Strength> {
-    let strength = wish.pattern.strength(wish.count.saturating_add(existing));
+/// How hard it is to guess a code of the campaign that looks like the pattern.
+pub(crate) async fn strength(store: &Store, campaign: &CampaignId, pattern: &Pattern) -> Result<Strength> {
+    Ok(pattern.strength(similar(store, campaign, pattern).await?))
+}
+
+/// How hard so many codes are to guess, all that look like the pattern; or why that is too easy.
+fn strong_enough(wish: &Generate, codes: u64) -> std::result::Result<Strength, String> {
+    let strength = wish.pattern.strength(codes);
     if strength.guess <= wish.max_guess {
         return Ok(strength);
     }
-    let Strength { codes, space, guess, .. } = strength;
+    let Strength { space, guess, .. } = strength;
     // A pattern whose check character can never be any of its own makes no code at all.
     let times = codes as f64 / wish.max_guess / space.max(1.0);
-    Err(Error::invalid(
-        "pattern",
-        format!(
-            "is too weak for {codes} codes: it makes {space} different ones, so one guess in {:.0} would hit, and \
-             the limit is one in {:.0}: {} to it",
-            (1.0 / guess).max(1.0),
-            1.0 / wish.max_guess,
-            wish.pattern.missing(times),
-        ),
+    Err(format!(
+        "is too weak for {codes} codes: it makes {space} different ones, so one guess in {:.0} would hit, and the \
+         limit is one in {:.0}: {} to it",
+        (1.0 / guess).max(1.0),
+        1.0 / wish.max_guess,
+        wish.pattern.missing(times),
     ))
 }
 
-/// How many codes of the campaign, of whatever type, look like the pattern.
+fn too_weak(why: String) -> Error {
+    Error::invalid("pattern", why)
+}
+
+/// How many codes of the campaign, of whatever type, are such as the pattern makes.
 async fn similar(store: &Store, campaign: &CampaignId, pattern: &Pattern) -> Result<u64> {
+    let failed = |e| database_error("counting codes that look like a pattern", e);
     let like = doc! { "$regex": pattern.expression() };
     let filter = doc! { "_id.campaign_id": campaign.as_str(), "_id.code": like };
-    let count = store.codes.count_documents(filter).within(LONG).await;
-    count.map_err(|e| database_error("counting codes that look like a pattern", e))
+    if !pattern.has_check_character() {
+        return store.codes.count_documents(filter).within(LONG).await.map_err(failed);
+    }
+    // Which check characters are right an expression cannot tell.
+    let found = store.codes.find(filter).projection(doc! { "_id": 1 });
+    let mut found = found.within(LONG).await.map_err(failed)?;
+    let mut count = 0;
+    while let Some(document) = found.try_next().within(LONG).await.map_err(failed)? {
+        count += u64::from(document::code(&document).is_ok_and(|code| pattern.matches(&code)));
+    }
+    Ok(count)
 }
 
 /// Inserts codes for as long as somebody takes them, a little ahead.
-fn codes(store: Store, pool: Pool, wish: Generate) -> impl Stream<Item = Result<Code>> + Send + 'static {
-    let start = move |size: u64| {
-        let batch = insert(store.clone(), pool.clone(), wish.pattern.clone(), size);
-        store.tasks.to_the_end(batch)
-    };
-    // What is neither in the campaign nor on its way there, and what is on its way.
-    let begin = (wish.count, VecDeque::new(), start);
-    stream::try_unfold(begin, |(mut missing, mut running, start)| async move {
-        while missing > 0 && running.len() < IN_FLIGHT {
-            let size = missing.min(BATCH);
-            running.push_back((size, start(size)));
-            missing -= size;
-        }
-        let Some((size, first)) = running.pop_front() else { return Ok(None) };
-        let codes: Vec<Code> = first.await?;
-        missing += size - codes.len() as u64;
-        Ok(Some((stream::iter(codes.into_iter().map(Ok)), (missing, running, start))))
+fn codes(
+    store: Store,
+    pool: Pool,
+    wish: Generate,
+    begun: DateTime,
+) -> impl Stream<Item = Result<Code>> + Send + 'static {
+    let last = Arc::new(AtomicI64::new(begun.timestamp_millis()));
+    let run = Run { missing: wish.count, running: VecDeque::new(), crowded: false, last, store, pool, wish };
+    stream::try_unfold(run, |mut run| async move {
+        let codes = run.next().await?;
+        Ok::<_, Error>(codes.map(|codes| (stream::iter(codes.into_iter().map(Ok)), run)))
     })
     .try_flatten()
 }
 
+/// Codes that are being generated.
+struct Run {
+    store: Store,
+    pool: Pool,
+    wish: Generate,
+    /// How many are neither in the campaign nor on their way there.
+    missing: u64,
+    /// The batches that are on their way, and how many codes each is to bring.
+    running: VecDeque<(u64, BoxFuture<'static, Result<Vec<Code>>>)>,
+    /// Whether most of a batch was there already, so that the campaign has to be looked at again.
+    crowded: bool,
+    /// The date of the last batch.
+    last: Arc<AtomicI64>,
+}
+
+impl Run {
+    /// The codes of the next batch; None if all have come.
+    async fn next(&mut self) -> Result<Option<Vec<Code>>> {
+        // Not while batches are on their way: their codes would count twice.
+        if self.crowded && self.running.is_empty() && self.missing > 0 {
+            self.look_again().await?;
+            self.crowded = false;
+        }
+        while !self.crowded && self.missing > 0 && self.running.len() < IN_FLIGHT {
+            self.start();
+        }
+        let Some((size, first)) = self.running.pop_front() else { return Ok(None) };
+        let codes = first.await?;
+        let new = codes.len() as u64;
+        self.missing += size - new;
+        self.crowded |= new * 2 < size;
+        Ok(Some(codes))
+    }
+
+    fn start(&mut self) {
+        let size = self.missing.min(BATCH);
+        let (store, pool, pattern) = (self.store.clone(), self.pool.clone(), self.wish.pattern.clone());
+        let batch = insert(store, pool, pattern, size, Arc::clone(&self.last));
+        self.running.push_back((size, self.store.tasks.to_the_end(batch).boxed()));
+        self.missing -= size;
+    }
+
+    /// Whether there still is room for what is missing: others may have filled it, and then draws would be for nothing.
+    async fn look_again(&mut self) -> Result<()> {
+        let (store, campaign) = (self.store.clone(), self.pool.campaign.clone());
+        let pattern = self.wish.pattern.clone();
+        let counting = async move { similar(&store, &campaign, &pattern).await };
+        let existing = self.store.tasks.to_the_end(counting).await?;
+        let Generate { count, .. } = self.wish;
+        let made = count - self.missing;
+        strong_enough(&self.wish, self.missing.saturating_add(existing)).map(drop).map_err(|why| {
+            too_weak(format!(
+                "{why}; others have saved codes like these meanwhile, and {made} of {count} are generated"
+            ))
+        })
+    }
+}
+
 /// Inserts so many new codes, fewer if some of those that were drawn are there already, and returns them.
-async fn insert(store: Store, pool: Pool, pattern: Pattern, size: u64) -> Result<Vec<Code>> {
+async fn insert(
+    store: Store,
+    pool: Pool,
+    pattern: Pattern,
+    size: u64,
+    last: Arc<AtomicI64>,
+) -> Result<Vec<Code>> {
     let drawn = draw(&pattern, size);
-    let saved = store.server_time().await?;
+    let saved = date_of_its_own(&last, patiently(store.patience, || store.server_time()).await?);
     let mut sent = 0;
     // Always the same documents: what has arrived before, or comes late, changes nothing.
     let known = patiently(store.patience, || {
@@ -148,6 +232,13 @@ async fn insert(store: Store, pool: Pool, pattern: Pattern, size: u64) -> Result
     let new: Vec<Code> = drawn.into_iter().filter(|code| !known.contains(code)).collect();
     store.saw(Event::Saved { inserted: new.len() as u64, updated: 0 });
     Ok(new)
+}
+
+/// A date for a batch, which no other of the same call has: it tells the codes of one from those of another.
+fn date_of_its_own(last: &AtomicI64, now: DateTime) -> DateTime {
+    let after = |last: i64| now.timestamp_millis().max(last + 1);
+    let last = last.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |last| Some(after(last)));
+    DateTime::from_millis(after(last.expect("there is always a later one")))
 }
 
 /// Draws so many different codes, which must be at most half of all. The generator of the process is seeded by the
@@ -169,4 +260,26 @@ async fn saved_at(store: &Store, pool: &Pool, codes: &HashSet<Code>, saved: Date
     let found = store.codes.find(filter).projection(doc! { "_id": 1 }).within(LONG).await;
     let found: Vec<Document> = found.map_err(failed)?.try_collect().within(LONG).await.map_err(failed)?;
     found.iter().map(document::code).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn batches_of_one_call_have_different_dates_and_none_is_before_its_beginning() {
+        const BEGUN: i64 = 1_800_000_000_000;
+        let last = AtomicI64::new(BEGUN);
+        // Several at a time, one that is late, one of a server whose clock is slow, and a later one.
+        let told = [0, 0, 0, 1, -9_000, 2, 7, 7].map(|offset| DateTime::from_millis(BEGUN + offset));
+        let dates = told.map(|now| date_of_its_own(&last, now).timestamp_millis() - BEGUN);
+        assert_eq!(dates.iter().collect::<BTreeSet<_>>().len(), dates.len(), "{dates:?}");
+        assert!(dates.iter().all(|date| *date > 0), "{dates:?}");
+        assert_eq!(
+            date_of_its_own(&last, DateTime::from_millis(BEGUN + 5_000)).timestamp_millis(),
+            BEGUN + 5_000
+        );
+    }
 }

@@ -205,7 +205,11 @@ impl Pattern {
         format!("add {places} of {kind}")
     }
 
-    /// A regular expression for what looks like codes of this pattern.
+    pub(crate) fn has_check_character(&self) -> bool {
+        self.check
+    }
+
+    /// A regular expression for what looks like codes of this pattern, whether or not their check character is right.
     pub(crate) fn expression(&self) -> String {
         let mut expression = String::from("^");
         for place in &self.places {

@@ -18,6 +18,7 @@ use crate::ledger::Ledger;
 use crate::lookup::{Counts, ReservationState};
 use crate::observer::Event;
 use crate::options::Options;
+use crate::pattern::{Pattern, Strength};
 use crate::queue::Wanted;
 use crate::reserve::{Reservation, Reserve};
 use crate::rows::Rows;
@@ -124,6 +125,8 @@ impl CodeService {
     /// # Errors
     /// - `invalid_argument`, before anything is written: the field `pattern` if one guess would hit a code with a
     ///   higher probability than [`Generate::max_guess`], with what to add to it; `count` if it is 0; `maxGuess`,
+    /// - `invalid_argument` in the stream: the field `pattern` if others save such codes meanwhile and it gets crowded,
+    ///   with how many codes were generated, all of which have come,
     /// - `unavailable` if the database does not answer; in the stream, for longer than [`Options::patience`].
     pub async fn generate(
         &self,
@@ -134,6 +137,16 @@ impl CodeService {
         let pool = Pool { campaign: campaign.clone(), code_type: code_type.clone() };
         let store = self.store.clone();
         self.to_the_end(async move { generate::generate(store, pool, wish).await }).await
+    }
+
+    /// Says how hard it is to guess a code of a campaign that looks like a pattern, of whatever type and whoever saved
+    /// it.
+    ///
+    /// # Errors
+    /// `unavailable` if the database does not answer.
+    pub async fn strength(&self, campaign: &CampaignId, pattern: &Pattern) -> Result<Strength> {
+        let (store, campaign, pattern) = (self.store.clone(), campaign.clone(), pattern.clone());
+        self.to_the_end(async move { generate::strength(&store, &campaign, &pattern).await }).await
     }
 
     /// Reserves codes under one id.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use code_service::{
-    CampaignId, Check, CheckReport, CodeService, Example, FindingKind, Options, Reserve, Rows,
+    CampaignId, Check, CheckReport, Code, CodeService, Example, FindingKind, Options, Reserve, Rows,
 };
 use code_service_tests::OldService;
 use mongodb::bson::{Bson, Document, doc};
@@ -268,6 +268,43 @@ async fn an_id_whose_codes_were_saved_again_with_another_type_is_harmless() {
 }
 
 #[tokio::test]
+async fn a_reservation_whose_codes_are_in_another_campaign_is_found() {
+    let ground = Ground::new(3).await;
+    ground.service.reserve(wish_under("mine", 2)).await.expect("available");
+    let held = ground.held_under(&reserve_id("mine")).await;
+    for name in &held {
+        let mut moved = ground.document(name).await;
+        ground.codes.delete_one(id_of(name)).await.expect("delete");
+        moved.insert("_id", doc! { "campaign_id": "winter", "code": name });
+        moved.insert("type", "external");
+        ground.codes.insert_one(moved).await.expect("insert");
+    }
+    ground.assert_found_and_left_alone(FindingKind::OtherCampaign, &["summer reserveId mine"]).await;
+    // Also if it is only one of them.
+    let one = held.first().expect("there are two");
+    ground.codes.delete_one(doc! { "_id": { "campaign_id": "winter", "code": one } }).await.expect("delete");
+    let entry = ground.ledger.find_one(doc! {}).await.expect("find").expect("an entry");
+    let reserved = entry.get("reserved").cloned().expect("a date");
+    let right = doc! { "type": "tm", "date": { "saved": ground.ago(9).await, "reserved": reserved }, "reserveId": "mine" };
+    ground.insert(one, right).await;
+    assert_eq!(found(&ground.check().await), [("many_campaigns", 1, 0), ("other_campaign", 1, 0)]);
+}
+
+#[tokio::test]
+async fn a_reservation_whose_codes_were_all_saved_again_with_another_type_is_harmless() {
+    let ground = Ground::new(3).await;
+    let reservation = ground.service.reserve(wish_under("mine", 3)).await.expect("available");
+    let save_again = async |codes: &[Code]| {
+        let again: Vec<String> = codes.iter().map(|code| code.as_str().to_owned()).collect();
+        ground.service.save(&campaign(), &external(), Rows::codes(again)).await.expect("saves");
+    };
+    save_again(&reservation.codes[..1]).await;
+    assert_eq!(found(&ground.check().await), [("many_types", 1, 0)]);
+    save_again(&reservation.codes).await;
+    ground.assert_found_and_left_alone(FindingKind::OtherType, &["summer reserveId mine"]).await;
+}
+
+#[tokio::test]
 async fn an_id_that_is_used_again_long_after_its_codes_have_expired_is_no_harm() {
     let ground = Ground::new(3).await;
     let reserved = doc! { "date.reserved": ground.ago(TTL + 1).await, "reserveId": "again" };
@@ -393,6 +430,17 @@ async fn a_finding_keeps_as_many_examples_as_were_asked_for_and_counts_all() {
         shown(&report.findings[0].examples),
         ["summer CODE000000", "summer CODE000001", "summer CODE000002"]
     );
+}
+
+#[tokio::test]
+async fn examples_of_reservations_are_the_first_ones() {
+    let ground = Ground::new(0).await;
+    let broken = (0..20).map(|number| doc! { "_id": format!("broken-{number:02}") });
+    ground.ledger.insert_many(broken).await.expect("insert");
+    let report = ground.check().await;
+    assert_eq!(found(&report), [("bad_entry", 20, 0)]);
+    let first: Vec<String> = (0..5).map(|number| format!("reserveId broken-{number:02}")).collect();
+    assert_eq!(shown(&report.findings[0].examples), first);
 }
 
 #[tokio::test]

@@ -1,8 +1,9 @@
 //! Generate: exactly as many new codes as were asked for, and what is there stays as it is.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
-use code_service::{Code, Error, ErrorKind, Generate, Pattern, Result, Rows, Strength};
+use code_service::{CampaignId, Code, Error, ErrorKind, Generate, Pattern, Result, Rows, Strength};
 use code_service_tests::Mongod;
 use futures_util::TryStreamExt;
 use mongodb::bson::doc;
@@ -80,6 +81,84 @@ async fn two_who_generate_the_same_pattern_at_once_share_no_code() {
     all.extend(two.expect("generates").1);
     assert_eq!(distinct(&all).len(), 4_000);
     assert_eq!(ground.count().await, counts(4_000, 0, 0));
+}
+
+/// Whoever looks for room that is not there looks for ever.
+const LONG: Duration = Duration::from_secs(60);
+
+#[tokio::test]
+async fn a_pattern_that_others_use_up_meanwhile_is_refused_with_what_was_made() {
+    let ground = Ground::new(0).await;
+    let mut generated =
+        ground.service.generate(&campaign(), &tm(), dense("##", 40)).await.expect("there is room");
+    ground.save((0..95).map(|number| format!("{number:02}")).collect()).await;
+    let mut made = Vec::new();
+    let refused = async {
+        loop {
+            match generated.codes.try_next().await {
+                Ok(code) => made.push(code.expect("there is no room for all")),
+                Err(error) => return error,
+            }
+        }
+    };
+    let error = tokio::time::timeout(LONG, refused).await.expect("it comes to an end");
+    let (all, number) = (135, made.len());
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "pattern: is too weak for {all} codes: it makes 100 different ones, so one guess in 1 would hit, and the \
+             limit is one in 2: add 1 of # to it; others have saved codes like these meanwhile, and {number} of 40 are \
+             generated"
+        )
+    );
+    assert_eq!(error.kind(), ErrorKind::InvalidArgument);
+    assert_eq!(ground.count().await, counts(95 + distinct(&made).len() as u64, 0, 0));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn of_several_who_generate_too_many_at_once_each_comes_to_an_end() {
+    let ground = Ground::new(0).await;
+    let mut begun = Vec::new();
+    for _ in 0..3 {
+        begun
+            .push(ground.service.generate(&campaign(), &tm(), dense("##", 40)).await.expect("there is room"));
+    }
+    let all = begun.into_iter().map(|mut generated| async move {
+        let mut made = Vec::new();
+        loop {
+            match generated.codes.try_next().await {
+                Ok(Some(code)) => made.push(code),
+                Ok(None) => return (made, true),
+                Err(error) => {
+                    assert!(error.to_string().contains("others have saved codes like these"), "{error}");
+                    return (made, false);
+                }
+            }
+        }
+    });
+    let ended = tokio::time::timeout(LONG, futures_util::future::join_all(all)).await.expect("each ends");
+    assert!(ended.iter().any(|(_, whole)| !whole), "there is no room for 120 of 100");
+    assert!(ended.iter().all(|(made, whole)| *whole == (made.len() == 40)));
+    let made: Vec<Code> = ended.into_iter().flat_map(|(made, _)| made).collect();
+    let made = distinct(&made).len() as u64;
+    assert_eq!(ground.count().await, counts(made, 0, 0));
+    let now = ground.service.strength(&campaign(), &pattern("##")).await.expect("counts");
+    assert_eq!((now.codes, now.guess), (made, made as f64 / 100.0));
+}
+
+#[tokio::test]
+async fn with_a_check_character_only_codes_that_have_the_right_one_count() {
+    let ground = Ground::new(0).await;
+    let pattern = pattern("##").with_check_character();
+    let all = (0..1_000).map(|number| format!("{number:03}"));
+    let (right, wrong): (Vec<String>, Vec<String>) = all.partition(|text| pattern.matches(&code(text)));
+    ground.save(wrong).await;
+    let (strength, _) = ground.generate(dense_of(pattern.clone(), 5)).await.expect("there is room");
+    assert_eq!((strength.codes, strength.space), (5, right.len() as f64));
+    ground.save(right).await;
+    let reason = ground.refusal(dense_of(pattern.clone(), 1)).await;
+    assert!(reason.contains("too weak for 27 codes: it makes 26 different ones"), "{reason}");
+    assert_eq!(ground.service.strength(&campaign(), &pattern).await.expect("counts").codes, 26);
 }
 
 #[tokio::test]
@@ -164,6 +243,28 @@ async fn an_insert_whose_confirmation_is_lost_adds_no_code_that_does_not_come() 
     let mut all = distinct(&generated);
     all.extend(there);
     assert_eq!(stored, all);
+}
+
+#[tokio::test]
+async fn batches_at_once_whose_confirmations_are_lost_tell_their_codes_apart() {
+    let server = Mongod::start();
+    let ground = Ground::on(&server, 0).await;
+    let admin = ground.test.db.client().database("admin");
+    for round in 0..6 {
+        let data = doc! {
+            "failCommands": ["insert"], "writeConcernError": { "code": 64, "errmsg": "no majority in time" },
+        };
+        let before = fail_point(&admin, doc! { "times": 2 }.into(), data).await;
+        // Two batches, which have some hundred draws in common.
+        let campaign = CampaignId::parse(format!("summer {round}")).expect("valid");
+        let generated = ground.service.generate(&campaign, &tm(), dense("#{5}", 10_000)).await;
+        let generated: Vec<Code> =
+            generated.expect("there is room").codes.try_collect().await.expect("they are sent again");
+        let failed = fail_point(&admin, "off".into(), doc! {}).await;
+        assert_eq!(failed - before, 2, "both were lost");
+        assert_eq!(distinct(&generated).len(), 10_000);
+        assert_eq!(ground.service.count(&campaign, &tm()).await.expect("counts"), counts(10_000, 0, 0));
+    }
 }
 
 #[tokio::test]

@@ -32,6 +32,10 @@ pub enum FindingKind {
     ManyCampaigns,
     /// One reserveId holds codes of several types.
     ManyTypes,
+    /// A reservation of the ledger has codes of another campaign.
+    OtherCampaign,
+    /// A reservation of the ledger has codes of another type.
+    OtherType,
     /// An entry of the ledger cannot be read.
     BadEntry,
     /// An entry of the ledger should have been swept long ago.
@@ -46,7 +50,7 @@ pub enum FindingKind {
 
 impl FindingKind {
     /// Every kind, in the order of a report.
-    pub const ALL: [FindingKind; 19] = [
+    pub const ALL: [FindingKind; 21] = [
         FindingKind::Index,
         FindingKind::IdTwice,
         FindingKind::IdOrder,
@@ -61,6 +65,8 @@ impl FindingKind {
         FindingKind::AssignedInFuture,
         FindingKind::ManyCampaigns,
         FindingKind::ManyTypes,
+        FindingKind::OtherCampaign,
+        FindingKind::OtherType,
         FindingKind::BadEntry,
         FindingKind::NotSwept,
         FindingKind::LeftBehind,
@@ -85,6 +91,8 @@ impl FindingKind {
             FindingKind::AssignedInFuture => "assigned_in_future",
             FindingKind::ManyCampaigns => "many_campaigns",
             FindingKind::ManyTypes => "many_types",
+            FindingKind::OtherCampaign => "other_campaign",
+            FindingKind::OtherType => "other_type",
             FindingKind::BadEntry => "bad_entry",
             FindingKind::NotSwept => "not_swept",
             FindingKind::LeftBehind => "left_behind",
@@ -109,8 +117,8 @@ impl FindingKind {
             }
             FindingKind::NoCode => {
                 "The _id is not made of a campaign_id and a code, in this order and nothing else, each 1 to 256 \
-                 bytes without control characters: nobody gets it from this service. Delete the document, or save \
-                 the code as it should be."
+                 bytes without control characters: nobody gets it from this service, and exports leave it out if its \
+                 code is no text. Delete the document, or save the code as it should be."
             }
             FindingKind::BadType => {
                 "The type is missing, or no text of 1 to 64 bytes: no reserve gets the code, and exports stop at it. \
@@ -149,6 +157,15 @@ impl FindingKind {
             FindingKind::ManyTypes => {
                 "Codes of several types are held under one reserveId. Harmless: that is what becomes of reserved \
                  codes that are saved again with another type."
+            }
+            FindingKind::OtherCampaign => {
+                "Codes of the reservation are in another campaign than its entry in the ledger says: who reserves \
+                 again under the id is given them as codes of that one. Find out whose they are, and release those \
+                 that nobody has been given."
+            }
+            FindingKind::OtherType => {
+                "Codes of the reservation have another type than it was made for. Harmless: that is what becomes of \
+                 reserved codes that are saved again with another type."
             }
             FindingKind::BadEntry => {
                 "The entry of the ledger lacks something or is of another kind: reserves under its reserveId fail. \
@@ -192,6 +209,8 @@ impl FindingKind {
             | FindingKind::AssignedInFuture
             | FindingKind::ManyCampaigns
             | FindingKind::ManyTypes
+            | FindingKind::OtherCampaign
+            | FindingKind::OtherType
             | FindingKind::BadEntry
             | FindingKind::Surplus
             | FindingKind::Fewer => None,
@@ -201,9 +220,11 @@ impl FindingKind {
     /// Whether it is harmless, and only good to know.
     pub fn is_information(self) -> bool {
         match self {
-            FindingKind::NotSaved | FindingKind::StaleId | FindingKind::ManyTypes | FindingKind::Fewer => {
-                true
-            }
+            FindingKind::NotSaved
+            | FindingKind::StaleId
+            | FindingKind::ManyTypes
+            | FindingKind::OtherType
+            | FindingKind::Fewer => true,
             FindingKind::Index
             | FindingKind::IdTwice
             | FindingKind::IdOrder
@@ -215,6 +236,7 @@ impl FindingKind {
             | FindingKind::ReservedInFuture
             | FindingKind::AssignedInFuture
             | FindingKind::ManyCampaigns
+            | FindingKind::OtherCampaign
             | FindingKind::BadEntry
             | FindingKind::NotSwept
             | FindingKind::LeftBehind
@@ -234,5 +256,11 @@ mod tests {
         let words: BTreeSet<&str> = FindingKind::ALL.into_iter().map(FindingKind::as_str).collect();
         assert_eq!(words.len(), FindingKind::ALL.len());
         assert!(FindingKind::ALL.is_sorted());
+    }
+
+    #[test]
+    fn what_exports_do_not_have_is_said() {
+        assert!(FindingKind::NoCode.meaning().contains("exports leave it out if its code is no text"));
+        assert!(FindingKind::BadType.meaning().contains("exports stop at it"));
     }
 }

@@ -1,13 +1,13 @@
 //! What is wrong with reservations: the codes under one reserveId, and the entry of the ledger that they belong to.
 
-use std::collections::{HashMap, VecDeque};
-use std::time::{Duration, Instant};
+use std::collections::HashMap;
+use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
+use crate::check::again::SecondLook;
 use crate::check::{Example, FindingKind, Report};
-use crate::claim;
 use crate::document::later;
 use crate::error::Result;
 use crate::ids::{Code, MAX_ID_BYTES, check};
@@ -17,91 +17,43 @@ use crate::sweep::sweep_one;
 use crate::task::{LONG, MEDIUM, Within};
 
 /// How many reservations are looked at together.
-const TOGETHER: usize = 500;
-/// How many times so many wait at most for their second look.
-const WAITING: usize = 200;
-/// How long after the first look the second one comes: nothing of a claim that was under way then is any more.
-const AGAIN: Duration = claim::LONGEST.saturating_add(Duration::from_secs(1));
+pub(super) const TOGETHER: usize = 500;
 /// How long what is to be swept may stay: every process of the service sweeps six times as often.
 const UNSWEPT: Duration = Duration::from_secs(60);
 
 /// Looks at the codes of every reserveId, and at every entry of the ledger.
 pub(super) async fn reservations(store: &Store, ledger: &Ledger, report: &mut Report<'_>) -> Result<()> {
-    let mut suspects =
-        Suspects::of(|kind| matches!(kind, FindingKind::ManyCampaigns | FindingKind::ManyTypes));
-    in_many_pools(store, report, &mut suspects).await?;
-    suspects.close();
-    suspects.look_again(store, ledger, report, 0).await?;
-    let mut suspects = Suspects::of(is_of_entry);
-    entries(store, ledger, report, &mut suspects).await?;
-    suspects.close();
-    suspects.look_again(store, ledger, report, 0).await
+    let mut again = SecondLook::at(store, ledger, is_of_many_pools);
+    in_many_pools(store, report, &mut again).await?;
+    again.end(report).await?;
+    let mut again = SecondLook::at(store, ledger, is_of_entry);
+    entries(store, report, &mut again).await?;
+    again.end(report).await
 }
 
-/// What is looked at twice of an entry. Fewer codes than granted is not: nothing that goes on can look like it.
+fn is_of_many_pools(kind: FindingKind) -> bool {
+    matches!(kind, FindingKind::ManyCampaigns | FindingKind::ManyTypes)
+}
+
+/// What is looked at twice of an entry.
 fn is_of_entry(kind: FindingKind) -> bool {
     matches!(
         kind,
-        FindingKind::BadEntry | FindingKind::NotSwept | FindingKind::LeftBehind | FindingKind::Surplus
+        FindingKind::OtherCampaign
+            | FindingKind::BadEntry
+            | FindingKind::NotSwept
+            | FindingKind::LeftBehind
+            | FindingKind::Surplus
     )
 }
 
-/// ReserveIds of which something looks wrong, until they are looked at again.
-struct Suspects {
-    /// What the second look is for.
-    of: fn(FindingKind) -> bool,
-    waiting: VecDeque<(Instant, Vec<String>)>,
-    next: Vec<String>,
-}
-
-impl Suspects {
-    fn of(of: fn(FindingKind) -> bool) -> Self {
-        Suspects { of, waiting: VecDeque::new(), next: Vec::new() }
-    }
-
-    fn push(&mut self, id: String) {
-        self.next.push(id);
-        if self.next.len() == TOGETHER {
-            self.close();
-        }
-    }
-
-    fn close(&mut self) {
-        self.waiting.push_back((Instant::now() + AGAIN, std::mem::take(&mut self.next)));
-    }
-
-    /// Looks again at those whose time has come, and waits for it while more than `most` times so many are left.
-    async fn look_again(
-        &mut self,
-        store: &Store,
-        ledger: &Ledger,
-        report: &mut Report<'_>,
-        most: usize,
-    ) -> Result<()> {
-        while let Some((when, _)) = self.waiting.front()
-            && (self.waiting.len() > most || *when <= Instant::now())
-        {
-            let (when, ids) = self.waiting.pop_front().expect("it is at the front");
-            if ids.is_empty() {
-                continue;
-            }
-            tokio::time::sleep_until(when.into()).await;
-            for seen in look(store, &ids, report.check.examples).await? {
-                for (kind, count) in seen.wrong().into_iter().filter(|(kind, _)| (self.of)(*kind)) {
-                    report.add(kind, count, seen.examples(kind));
-                }
-                if report.check.repair && (self.of)(FindingKind::NotSwept) {
-                    sweep(store, ledger, report, &seen).await?;
-                }
-            }
-            report.tell();
-        }
-        Ok(())
-    }
+/// What is not: nothing that goes on can look like it.
+fn is_sure(kind: FindingKind) -> bool {
+    matches!(kind, FindingKind::OtherType | FindingKind::Fewer)
 }
 
 /// Finds the ids that hold codes of several campaigns or types. The codes come in the order of their ids.
-async fn in_many_pools(store: &Store, report: &mut Report<'_>, suspects: &mut Suspects) -> Result<()> {
+async fn in_many_pools(store: &Store, report: &mut Report<'_>, again: &mut SecondLook<'_>) -> Result<()> {
     let failed = |e| database_error("checking the reservations", e);
     let mut filter = doc! { "reserveId": { "$type": "string" } };
     if let Some(campaign) = &report.check.campaign {
@@ -130,19 +82,14 @@ async fn in_many_pools(store: &Store, report: &mut Report<'_>, suspects: &mut Su
         let was_one = last.is_of_one_pool();
         last.count(&code, now, store.ttl);
         if was_one && !last.is_of_one_pool() {
-            suspects.push(last.id.clone());
+            again.add(last.id.clone(), report).await?;
         }
     }
     Ok(())
 }
 
 /// Looks at every entry with its codes.
-async fn entries(
-    store: &Store,
-    ledger: &Ledger,
-    report: &mut Report<'_>,
-    suspects: &mut Suspects,
-) -> Result<()> {
+async fn entries(store: &Store, report: &mut Report<'_>, again: &mut SecondLook<'_>) -> Result<()> {
     let failed = |e| database_error("checking the ledger", e);
     let filter = report.check.campaign.as_ref().map(|campaign| doc! { "campaign_id": campaign.as_str() });
     let entries = store.ledger.find(filter.unwrap_or_default()).projection(doc! { "_id": 1 });
@@ -164,14 +111,13 @@ async fn entries(
             for seen in look(store, &std::mem::take(&mut ids), report.check.examples).await? {
                 let wrong = seen.wrong();
                 if wrong.iter().any(|(kind, _)| is_of_entry(*kind)) {
-                    suspects.push(seen.id.clone());
+                    again.add(seen.id.clone(), report).await?;
                 }
-                for (kind, count) in wrong.into_iter().filter(|(kind, _)| *kind == FindingKind::Fewer) {
+                for (kind, count) in wrong.into_iter().filter(|(kind, _)| is_sure(*kind)) {
                     report.add(kind, count, seen.examples(kind));
                 }
             }
             report.tell();
-            suspects.look_again(store, ledger, report, WAITING).await?;
         }
         if ended {
             return Ok(());
@@ -181,7 +127,7 @@ async fn entries(
 
 /// The codes under one id, and the entry that they belong to.
 #[derive(Default)]
-struct Seen {
+pub(super) struct Seen {
     id: String,
     entry: Found,
     /// Whether the entry was the same before and after its codes were read.
@@ -192,6 +138,9 @@ struct Seen {
     many_types: bool,
     /// Codes of the attempt that owns the entry, given out or not.
     own: u64,
+    /// Whether any that it has given out is of another campaign or type than the entry.
+    other_campaign: bool,
+    other_type: bool,
     /// Codes that dead attempts have left, the first ones by name.
     left: u64,
     left_examples: Vec<Example>,
@@ -212,6 +161,7 @@ enum Found {
 struct Good {
     entry: Entry,
     campaign: String,
+    code_type: String,
     count: u64,
     granted: bool,
     expired: bool,
@@ -219,8 +169,8 @@ struct Good {
     overdue: bool,
 }
 
-/// Looks at some ids.
-async fn look(store: &Store, ids: &[String], examples: usize) -> Result<Vec<Seen>> {
+/// Looks at some ids, in their order.
+pub(super) async fn look(store: &Store, ids: &[String], examples: usize) -> Result<Vec<Seen>> {
     let failed = |e| database_error("checking the reservations", e);
     let now = store.server_time().await?;
     let before = entries_of(store, ids).await?;
@@ -243,7 +193,7 @@ async fn look(store: &Store, ids: &[String], examples: usize) -> Result<Vec<Seen
         seen.steady = before.get(&seen.id) == after.get(&seen.id);
         seen
     };
-    Ok(all.into_values().map(steady).collect())
+    Ok(ids.iter().filter_map(|id| all.remove(id.as_str())).map(steady).collect())
 }
 
 async fn entries_of(store: &Store, ids: &[String]) -> Result<HashMap<String, Document>> {
@@ -262,8 +212,8 @@ fn read(entry: &Document, now: DateTime, ttl: Duration) -> Found {
             _ => return None,
         };
         let campaign = entry.get_str("campaign_id").ok()?.to_owned();
+        let code_type = entry.get_str("type").ok()?.to_owned();
         let count = entry.get_i64("count").ok().and_then(|count| u64::try_from(count).ok())?;
-        entry.get_str("type").ok()?;
         entry.get_datetime("lease").ok()?;
         entry.get_datetime("purge").ok()?;
         let sweep = entry.get_datetime("sweep").ok().copied();
@@ -273,7 +223,7 @@ fn read(entry: &Document, now: DateTime, ttl: Duration) -> Found {
         }
         let expired = later(entry.reserved, ttl) <= now;
         let overdue = sweep.is_some_and(|sweep| later(sweep, UNSWEPT) <= now);
-        Some(Box::new(Good { entry, campaign, count, granted, expired, overdue }))
+        Some(Box::new(Good { entry, campaign, code_type, count, granted, expired, overdue }))
     };
     good().map_or(Found::Bad, Found::Good)
 }
@@ -308,13 +258,16 @@ impl Seen {
             }
         } else if is_own {
             self.own += 1;
+            let stored = id.and_then(|id| id.get_str("campaign_id").ok());
+            self.other_campaign |= stored.is_some_and(|campaign| campaign != good.campaign);
+            self.other_type |= code.get_str("type").is_ok_and(|code_type| code_type != good.code_type);
         } else if assigned.is_none() && now < expires {
             self.others += 1;
         }
     }
 
     /// What is wrong, and how often.
-    fn wrong(&self) -> Vec<(FindingKind, u64)> {
+    pub(super) fn wrong(&self) -> Vec<(FindingKind, u64)> {
         if !self.steady {
             // Somebody is at work under it.
             return Vec::new();
@@ -329,6 +282,11 @@ impl Seen {
             Found::None => {}
             Found::Bad => wrong.push((FindingKind::BadEntry, 1)),
             Found::Good(good) => {
+                if self.other_campaign {
+                    wrong.push((FindingKind::OtherCampaign, 1));
+                } else if self.other_type && !self.many_types && !good.expired {
+                    wrong.push((FindingKind::OtherType, 1));
+                }
                 if good.overdue {
                     wrong.push((FindingKind::NotSwept, 1));
                     wrong.push((FindingKind::LeftBehind, self.left));
@@ -344,7 +302,7 @@ impl Seen {
         wrong
     }
 
-    fn examples(&self, kind: FindingKind) -> Vec<Example> {
+    pub(super) fn examples(&self, kind: FindingKind) -> Vec<Example> {
         if kind == FindingKind::LeftBehind {
             return self.left_examples.clone();
         }
@@ -357,7 +315,12 @@ impl Seen {
 }
 
 /// Does what the sweep should have done.
-async fn sweep(store: &Store, ledger: &Ledger, report: &mut Report<'_>, seen: &Seen) -> Result<()> {
+pub(super) async fn sweep(
+    store: &Store,
+    ledger: &Ledger,
+    report: &mut Report<'_>,
+    seen: &Seen,
+) -> Result<()> {
     let Found::Good(good) = &seen.entry else { return Ok(()) };
     if !(seen.steady && good.overdue) {
         return Ok(());

@@ -1,6 +1,10 @@
 //! `check` and `generate`, which work on the database itself.
 
-use code_service_tests::{Database, Host};
+use std::io::{BufRead, BufReader, Read};
+use std::process::Command;
+
+use code_service_tests::{Database, Host, Mongod, clock};
+use mongodb::Client;
 use mongodb::bson::{Document, doc};
 use serde_json::{Value, json};
 
@@ -112,7 +116,11 @@ async fn generate_writes_a_file_and_says_how_strong_the_codes_are() {
 async fn generate_prints_objects_for_programs() {
     let [tool, _] = tools().await;
     let output = tool.run(&["generate", "????????", "--type", "tm", "--count", "3", "--json"]);
-    assert_eq!(objects(&output).iter().filter(|object| object["code"].is_string()).count(), 3);
+    let objects = objects(&output);
+    assert_eq!(objects.iter().filter(|object| object["code"].is_string()).count(), 3);
+    let last = objects.last().expect("there are some");
+    assert_eq!((&last["codes"], &last["space"]), (&json!(3), &json!(25_600_000_000.0)));
+    assert!(last["bits"].is_f64() && last["guess"].is_f64(), "{last}");
 }
 
 #[tokio::test]
@@ -136,8 +144,81 @@ async fn codes_that_cannot_be_written_are_told_to_be_in_the_campaign() {
     failed(&tool.run(&[&args[..], &["--output", &missing]].concat()));
     assert_eq!(tool.counts(), [0, 0, 0], "it looks before it generates");
     let full = std::fs::File::options().write(true).open("/dev/full").expect("Linux has it");
-    let output = tool.command(&args).stdout(full).output().expect("the built host can be run");
+    // By a clock of its own the export would begin a day later.
+    let ahead = clock::ahead();
+    let ahead: Vec<(&str, &str)> = ahead.iter().filter_map(|word| word.split_once('=')).collect();
+    let output = tool.with(&ahead).command(&args).stdout(full).output().expect("the built host can be run");
     assert_eq!(output.status.code(), Some(1), "{output:?}");
-    assert!(stderr(&output).contains("export --saved-since"), "{output:?}");
     assert_eq!(tool.counts(), [10, 0, 0]);
+    // What it says there works as it stands.
+    let said = stderr(&output);
+    let export = said.split('`').nth(1).unwrap_or_else(|| panic!("no command in {said}"));
+    let program = tool.command(&[]);
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &format!("\"$0\" {export}")]).arg(program.get_program());
+    shell.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
+    let exported = objects(&shell.output().expect("sh is there"));
+    assert_eq!(exported.len(), 10);
+    assert!(exported.iter().all(|object| object["type"] == "tm"), "{exported:?}");
+}
+
+#[tokio::test]
+async fn a_list_that_is_there_is_never_overwritten() {
+    let [tool, _] = tools().await;
+    let file = Scratch::new("new.csv");
+    let args = ["generate", "????????", "--type", "tm", "--count", "10", "--output", file.path()];
+    succeeded(&tool.run(&args));
+    let list = file.read();
+    let said = failed_with(2, &tool.run(&args));
+    assert!(said.contains(file.path()) && said.contains("not overwritten"), "{said}");
+    let part = file.part();
+    assert_eq!((file.read(), part.is_there()), (list, false));
+
+    // As a run that was cut off leaves it.
+    std::fs::rename(file.path(), part.path()).expect("ours");
+    let list = part.read();
+    let said = failed_with(2, &tool.run(&args));
+    assert!(said.contains(&format!("{}: is there already", part.path())), "{said}");
+    assert_eq!((part.read(), file.is_there()), (list, false));
+    assert_eq!(tool.counts(), [10, 0, 0], "nothing was generated for nothing");
+}
+
+#[tokio::test]
+async fn what_others_save_meanwhile_is_counted_at_the_end() {
+    let [tool, _] = tools().await;
+    // More than a pipe takes, so it waits for its reader.
+    let args = ["generate", "A-????????", "--type", "tm", "--count", "20000", "--json"];
+    let mut child = tool.command(&args).spawn().expect("the built host can be run");
+    let mut reader = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut printed = String::new();
+    reader.read_line(&mut printed).expect("a line");
+    tool.save(&["A-33333333", "A-44444444", "B-33333333"]);
+    reader.read_to_string(&mut printed).expect("UTF-8");
+    let output = child.wait_with_output().expect("our own child");
+    let said = stderr(&output);
+    assert!(output.status.success() && said.contains("with 20000 of them"), "{output:?}");
+    assert!(said.contains("the campaign has changed meanwhile: with 20002 of them"), "{said}");
+    let last = printed.lines().last().expect("there are many");
+    let last: Value = serde_json::from_str(last).expect("an object a line");
+    assert_eq!((&last["codes"], &last["guess"]), (&json!(20_000), &json!(20_002.0 / 20_f64.powi(8))));
+}
+
+/// Else the driver does it while its threads end, and now and then panics.
+#[tokio::test]
+async fn a_command_takes_leave_of_the_database_before_it_ends() {
+    let server = Mongod::start();
+    let uri = server.uri_for("alone");
+    let admin = Client::with_uri_str(&uri).await.expect("our own").database("admin");
+    let leaves = async || {
+        let status = admin.run_command(doc! { "serverStatus": 1 }).await.expect("a status");
+        let commands = status.get_document("metrics").and_then(|all| all.get_document("commands"));
+        let leaves =
+            commands.and_then(|all| all.get_document("endSessions")).expect("the server counts them");
+        leaves.get_i64("total").expect("a number")
+    };
+    let tool = Tool::new("alone", &[("TITAN_MONGO__URI", &uri)]);
+    for run in 1..=5 {
+        failed_with(2, &tool.run(&["generate", "TM-####", "--type", "tm", "--count", "100"]));
+        assert_eq!(leaves().await, run);
+    }
 }

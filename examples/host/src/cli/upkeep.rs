@@ -39,7 +39,8 @@ Examples:
 /// system's generator for keys, and every one is new in the campaign. A pattern whose codes could be guessed is refused
 /// before anything is written.
 ///
-/// What is printed is saved. Should the command be cut off, `export --saved-since` has all that it has saved.
+/// What is printed is saved. Should the command be cut off, `export --saved-since` has all that it has saved. How hard
+/// the codes are to guess is counted before and after: others can save codes like these meanwhile.
 #[derive(Args)]
 #[command(after_help = GENERATE)]
 pub(crate) struct Generate {
@@ -61,10 +62,10 @@ pub(crate) struct Generate {
     /// The probability that one guess hits a code must not be higher: 1 in N.
     #[arg(long, value_name = "N", default_value_t = 1_000_000, value_parser = clap::value_parser!(u64).range(2..))]
     pub(crate) one_in: u64,
-    /// The file to write; without it, standard output.
+    /// The file to write; without it, standard output. One that is there is not overwritten.
     #[arg(long, value_name = "FILE")]
     pub(crate) output: Option<PathBuf>,
-    /// Print JSON: what was generated, and how hard it is to guess; without --output also the codes, an object a line.
+    /// Print JSON: what was generated, and how hard it is to guess; without --output the codes first, an object a line.
     #[arg(long)]
     pub(crate) json: bool,
 }

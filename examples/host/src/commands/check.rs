@@ -3,14 +3,14 @@
 use code_service::{Check as Wish, CheckReport, Finding};
 use serde_json::{Value, json};
 
+use super::Configuration;
 use super::exit::{Exit, Failure};
 use super::output::{self, shown};
-use super::{Configuration, connect};
 use crate::cli::Check;
 
 pub(crate) async fn run(configuration: &Configuration, arguments: Check) -> Result<(), Failure> {
     let Check { campaign, repair, examples, json } = arguments;
-    let service = connect(&configuration.load()?.1, None).await?;
+    let (service, _) = configuration.connect().await?;
     let mut wish = Wish::default();
     (wish.campaign, wish.repair, wish.examples) = (campaign, repair, examples);
     let bar = output::bar_of_codes(None);

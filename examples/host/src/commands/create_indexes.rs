@@ -1,10 +1,9 @@
 //! `create-indexes`: what a deployment runs before its pods.
 
 use super::exit::Failure;
-use super::output;
-use crate::config::Config;
+use super::{Configuration, output};
 
-pub(crate) async fn run(config: &Config) -> Result<(), Failure> {
-    super::connect(config, None).await?.ensure_indexes().await?;
+pub(crate) async fn run(configuration: &Configuration) -> Result<(), Failure> {
+    configuration.connect().await?.0.ensure_indexes().await?;
     output::line("the indexes are in place")
 }

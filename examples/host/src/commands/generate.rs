@@ -1,8 +1,8 @@
 //! `generate`: new codes into a campaign, and into a file.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Write};
-use std::time::SystemTime;
+use std::path::{Path, PathBuf};
 
 use code_service::{Code, Generate as Wish, Strength};
 use futures_util::TryStreamExt;
@@ -21,22 +21,21 @@ pub(crate) async fn run(configuration: &Configuration, arguments: Generate) -> R
     let direct = Direct::connect(configuration).await?;
     let code_type = direct.allowed_type(&code_type)?;
     let pattern = if check_character { pattern.with_check_character() } else { pattern };
-    let mut wish = Wish::new(pattern, count);
+    let mut wish = Wish::new(pattern.clone(), count);
     wish.max_guess = 1.0 / one_in as f64;
-    let part = output.as_deref().map(output::part_of);
     // Before anything is generated that could not be written.
-    let file = match &part {
-        Some(part) => Some(File::create(part).map_err(|e| Failure::file(part, &e))?),
-        None => None,
+    let (part, file) = output.as_deref().map(begin).transpose()?.unzip();
+    let remove = |part: &Option<PathBuf>| {
+        if let Some(part) = part {
+            // It holds nothing, so nothing is lost with it.
+            let _ = fs::remove_file(part);
+        }
     };
-    let since = timestamp(SystemTime::now());
     let generated = direct.service.generate(&campaign, &code_type, wish).await;
-    if let (Err(_), Some(part)) = (&generated, &part) {
-        // Nothing was generated, so it holds nothing.
-        let _ = std::fs::remove_file(part);
-    }
-    let generated = generated?;
-    tell(&generated.strength);
+    let generated = generated.inspect_err(|_| remove(&part))?;
+    let strength = generated.strength;
+    let Strength { space, bits, .. } = strength;
+    eprintln!("the pattern makes {space:.3e} codes ({bits:.1} bits); {}", hits(&strength));
     let bar = output::bar_of_codes(Some(count));
     let written = match file {
         Some(file) => {
@@ -62,26 +61,70 @@ pub(crate) async fn run(configuration: &Configuration, arguments: Generate) -> R
     bar.finish_and_clear();
     written.map_err(|failure| {
         let codes = bar.position();
-        let rest =
-            format!("{codes} codes were generated, and more may be: `export --saved-since {since}` has them");
+        if codes == 0 {
+            remove(&part);
+        }
+        let rest = format!(
+            "{codes} codes were generated, and more may be: `export --campaign {} --type {} --saved-since {}` has them",
+            quoted(campaign.as_str()),
+            quoted(code_type.as_str()),
+            timestamp(generated.since),
+        );
         Failure { message: format!("{}; {rest}", failure.message), ..failure }
     })?;
-    let (Some(output), Some(part)) = (output, part) else { return Ok(()) };
-    std::fs::rename(&part, &output).map_err(|e| Failure::file(&output, &e))?;
-    let Strength { space, bits, guess, .. } = generated.strength;
-    match json {
-        true => output::json(&json!({ "codes": count, "space": space, "bits": bits, "guess": guess })),
-        false => output::numbers(&[("codes", count)]),
+    if let (Some(output), Some(part)) = (&output, &part) {
+        fs::rename(part, output).map_err(|e| Failure::file(output, &e))?;
+    }
+    let now = direct.service.strength(&campaign, &pattern).await;
+    let Strength { guess, .. } = match now {
+        Ok(now) => {
+            if now != strength {
+                eprintln!("the campaign has changed meanwhile: {}", hits(&now));
+            }
+            now
+        }
+        Err(error) => {
+            eprintln!("whether the campaign has changed meanwhile is not known: {error}");
+            strength
+        }
+    };
+    match (json, output) {
+        (true, _) => output::json(&json!({ "codes": count, "space": space, "bits": bits, "guess": guess })),
+        (false, Some(_)) => output::numbers(&[("codes", count)]),
+        (false, None) => Ok(()),
     }
 }
 
-/// Says how hard the codes are to guess.
-fn tell(strength: &Strength) {
-    let Strength { codes, space, bits, guess } = strength;
-    let one_in = 1.0 / guess;
-    eprintln!(
-        "the pattern makes {space:.3e} codes ({bits:.1} bits); with {codes} of them one guess in {one_in:.0} hits"
-    );
+/// Makes the file that stands for another one until it is whole. Lists of codes are kept: none is overwritten.
+fn begin(output: &Path) -> Result<(PathBuf, File), Failure> {
+    let part = output::part_of(output);
+    let file = File::options().write(true).create_new(true).open(&part).map_err(|e| match e.kind() {
+        io::ErrorKind::AlreadyExists => Failure::usage(format!(
+            "{}: is there already: another generate is writing it, or was cut off, and then its codes are in the \
+             campaign. Name another file, or rename or remove that one",
+            part.display()
+        )),
+        _ => Failure::file(&part, &e),
+    })?;
+    // Not before: as long as the part is there no other generate makes the file.
+    if output.exists() {
+        fs::remove_file(&part).map_err(|e| Failure::file(&part, &e))?;
+        return Err(Failure::usage(format!(
+            "{}: is there already, and is not overwritten. Name another file, or rename or remove that one",
+            output.display()
+        )));
+    }
+    Ok((part, file))
+}
+
+/// How hard codes are to guess.
+fn hits(Strength { codes, guess, .. }: &Strength) -> String {
+    format!("with {codes} of them one guess in {:.0} hits", (1.0 / guess).max(1.0))
+}
+
+/// A text as an argument in a shell.
+fn quoted(text: &str) -> String {
+    format!("'{}'", text.replace('\'', r"'\''"))
 }
 
 fn write_csv(writer: &mut csv::Writer<impl Write>, code: &Code) -> io::Result<()> {
@@ -100,4 +143,19 @@ async fn write(
         write(&code)?;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_shell_takes_a_quoted_text_as_it_is() {
+        for text in ["summer", "it's $HOME", "`a` \"b\" \\", "'"] {
+            let said = std::process::Command::new("sh")
+                .args(["-c", &format!("printf %s {}", quoted(text))])
+                .output();
+            assert_eq!(String::from_utf8_lossy(&said.expect("sh is there").stdout), text);
+        }
+    }
 }

@@ -82,6 +82,7 @@ const SECRETS: [&str; 6] = [
 const MOST_POOLS: usize = 50;
 
 /// What a configuration is read from.
+#[derive(Clone)]
 pub(crate) struct Source {
     /// The folder of `default.yaml` and the environments' files; None: the built-in ones.
     pub(crate) folder: Option<PathBuf>,

@@ -10,8 +10,8 @@ use futures_util::stream::{self, BoxStream};
 use futures_util::{StreamExt, TryStreamExt};
 use indicatif::{HumanCount, ProgressBar};
 
+use super::super::Configuration;
 use super::super::exit::{Exit, Failure};
-use super::super::{Configuration, connect};
 use super::answers::{SettledCount, Undone};
 use super::{
     Backend, Counts, Found, Held, HeldCode, How, ImportJob, Imports, Input, JobState, Rejected, Saved,
@@ -29,8 +29,8 @@ pub(crate) struct Direct {
 
 impl Direct {
     pub(crate) async fn connect(configuration: &Configuration) -> Result<Self, Failure> {
-        let (_, config) = configuration.load()?;
-        Ok(Direct { service: connect(&config, None).await?, types: config.codes.types })
+        let (service, config) = configuration.connect().await?;
+        Ok(Direct { service, types: config.codes.types })
     }
 }
 
