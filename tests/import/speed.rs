@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use code_service_tests::s3::{self, S3};
-use code_service_tests::{Host, Keys, database};
+use code_service_tests::{Host, Keys, Mongod, fresh_database};
 use futures_util::{StreamExt, TryStreamExt, stream};
 use mongodb::Collection;
 use mongodb::bson::{DateTime, Document, RawDocumentBuf, doc};
@@ -27,14 +27,15 @@ const INSERTS: usize = 2;
 #[ignore = "takes a quarter of an hour, and wants the machine for itself"]
 async fn five_million_rows_come_in_and_go_out_about_as_fast_as_the_database() {
     let file = File::clean(ROWS);
+    let mongod = tokio::task::spawn_blocking(Mongod::start_for_benchmarks).await.expect("the server starts");
     let server = tokio::task::spawn_blocking(S3::shared).await.expect("the server starts");
     server.make(BUCKET).await;
     server.put(BUCKET, KEY, file.text.clone(), false).await;
 
     let mut ratios = Vec::new();
     for round in 0..ROUNDS {
-        let plain = insert_many(&file).await;
-        let ground = Ground::new(server).await;
+        let plain = insert_many(&mongod, &file).await;
+        let ground = Ground::new(&mongod, server).await;
         let import = ground.import().await;
         let counts = json!([import["in"], import["inserted"], import["updated"], import["rejected"]]);
         assert_eq!(counts, json!([ROWS, ROWS, 0, 0]));
@@ -60,16 +61,15 @@ struct Ground {
 }
 
 impl Ground {
-    async fn new(server: &S3) -> Ground {
+    async fn new(mongod: &Mongod, server: &S3) -> Ground {
         let keys = Keys::generate();
-        let database = database().await;
-        Host::run(&["create-indexes"], &[("TITAN_MONGO__URI", &database.uri)]);
+        let (uri, codes) = collection(mongod).await;
         let url = format!("http://127.0.0.1:{}", server.port());
         let host = s3::reads(s3::with_keys(Host::builder()), BUCKET, &url)
-            .env("TITAN_MONGO__URI", &database.uri)
+            .env("TITAN_MONGO__URI", &uri)
             .env("TITAN_JWT__PUBLIC_KEY", &keys.public)
             .start();
-        Ground { host, token: keys.supreme(), codes: database.db.collection("codes") }
+        Ground { host, token: keys.supreme(), codes }
     }
 
     fn peak(&self) -> u64 {
@@ -162,11 +162,17 @@ impl Ground {
     }
 }
 
+/// A fresh collection with its indexes, and the connection string of its database.
+async fn collection(mongod: &Mongod) -> (String, Collection<Document>) {
+    let uri = mongod.uri_for(&fresh_database());
+    Host::run(&["create-indexes"], &[("TITAN_MONGO__URI", &uri)]);
+    let client = mongodb::Client::with_uri_str(&uri).await.expect("our own connection string");
+    (uri, client.default_database().expect("named in the path").collection("codes"))
+}
+
 /// Plain unordered `insert_many` of the file's codes; rows per second.
-async fn insert_many(file: &File) -> f64 {
-    let database = database().await;
-    Host::run(&["create-indexes"], &[("TITAN_MONGO__URI", &database.uri)]);
-    let codes: Collection<Document> = database.db.collection("codes");
+async fn insert_many(mongod: &Mongod, file: &File) -> f64 {
+    let (_, codes) = collection(mongod).await;
     let start = Instant::now();
     let numbers: Vec<usize> = (0..file.codes).collect();
     let inserts = numbers.chunks(ROWS_PER_INSERT).map(|numbers| {
