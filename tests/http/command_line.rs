@@ -5,6 +5,7 @@ mod hosts;
 mod imports;
 mod jobs;
 mod manual;
+mod outcomes;
 mod reservations;
 mod tool;
 mod upkeep;
@@ -43,6 +44,13 @@ fn failed_with(code: i32, output: &Output) -> String {
     assert_eq!(said.lines().count(), 1, "one line: {said}");
     assert!(said.starts_with("code-service-host: "), "{said}");
     said
+}
+
+/// Standard output of a command that must end in this way, whatever it says.
+#[track_caller]
+fn ended_with(code: i32, output: &Output) -> String {
+    assert_eq!(output.status.code(), Some(code), "{output:?}");
+    stdout(output)
 }
 
 /// The number in the line that begins with this word.

@@ -9,7 +9,6 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use code_service::{CampaignId, Error, ReserveId};
-use reqwest::Url;
 
 use crate::commands::Exit;
 
@@ -31,7 +30,8 @@ Configuration:
 
 Through a running host:
   With --url, or CODE_SERVICE_URL, a command asks that host and needs no configuration and no database, but the
-  token of a supreme user: in CODE_SERVICE_TOKEN, or in the file that --token-file names.
+  token of a supreme user: in CODE_SERVICE_TOKEN, or in the file that --token-file names. An empty CODE_SERVICE_URL is
+  none. `check` and `generate` need the database: they ask no host.
 
 Output:
   What was asked for goes to standard output, for programs with --json; everything else to standard error.
@@ -81,8 +81,9 @@ pub(crate) enum Command {
     Reserve(Reserve),
     /// Assign codes for good.
     ///
-    /// Codes that are assigned already are not counted. With --reserve-id only codes that are held under it are
-    /// assigned; the others are listed, and the exit code is 5.
+    /// Codes that are assigned already are not counted as updated. With --reserve-id only codes that are held under it
+    /// are assigned; the others are listed, and the exit code is 5. Without it the exit code is 9 if fewer are updated
+    /// than were named. The call can be repeated; under an id its exit code is the same then.
     #[command(after_help = "\
 Examples:
   code-service-host assign --campaign summer --reserve-id order-4711 --codes-file codes.txt
@@ -92,7 +93,8 @@ Examples:
     /// Release reserved codes into the pool.
     ///
     /// Codes that are available or assigned stay as they are. With --reserve-id only codes that are held under it are
-    /// released; the others are listed, and the exit code is 5.
+    /// released; the others are listed, and the exit code is 5. Without it the exit code is 9 if fewer are updated than
+    /// were named.
     #[command(after_help = "\
 Examples:
   code-service-host release --campaign summer --codes-file codes.txt
@@ -155,10 +157,11 @@ pub(crate) struct Common {
 /// Whom to ask: the configured database, or a running host.
 #[derive(Args)]
 pub(crate) struct Through {
-    /// Ask the host at this address, and not the database.
-    #[arg(long, env = "CODE_SERVICE_URL", hide_env_values = true, value_name = "URL")]
-    pub(crate) url: Option<Url>,
-    /// The file with the token for the host; without it, CODE_SERVICE_TOKEN is the token.
+    /// Ask the host at this address, and not the database; without it CODE_SERVICE_URL is the address, if it is set.
+    // Parsed later: clap's own words about a wrong one would repeat it, and it may hold a password.
+    #[arg(long, value_name = "URL")]
+    pub(crate) url: Option<String>,
+    /// The file with the token for the host; without it CODE_SERVICE_TOKEN is the token.
     #[arg(long, value_name = "FILE")]
     pub(crate) token_file: Option<PathBuf>,
 }

@@ -86,8 +86,14 @@ async fn command(command: Command, configuration: &Configuration) -> Result<(), 
         Command::Assign(arguments) => settle::run(configuration, How::Assign, arguments).await,
         Command::Release(arguments) => settle::run(configuration, How::Release, arguments).await,
         Command::Recover(arguments) => recover::run(configuration, arguments).await,
-        Command::Check(arguments) => check::run(configuration, arguments).await,
-        Command::Generate(arguments) => generate::run(configuration, arguments).await,
+        Command::Check(arguments) => {
+            warn_of_url("check");
+            check::run(configuration, arguments).await
+        }
+        Command::Generate(arguments) => {
+            warn_of_url("generate");
+            generate::run(configuration, arguments).await
+        }
         Command::Completions { shell } => complete::completions(Cli::command(), shell),
         Command::Man => complete::man(Cli::command()),
     }
@@ -96,6 +102,15 @@ async fn command(command: Command, configuration: &Configuration) -> Result<(), 
 fn print(config: &Config) -> Result<(), Failure> {
     let root = serde_json::json!({ "titan": config });
     output::line(format_args!("{root:#}"))
+}
+
+/// Whoever has named a host may believe that it is asked.
+fn warn_of_url(command: &str) {
+    if backend::url_of_environment().is_some() {
+        eprintln!(
+            "code-service-host: {command} asks the configured database, and not the host of CODE_SERVICE_URL"
+        );
+    }
 }
 
 /// Connects to the configured database, and has somebody told what happens.

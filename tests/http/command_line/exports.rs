@@ -5,7 +5,7 @@ use std::process::Command;
 use serde_json::{Value, json};
 
 use super::tool::{Scratch, Tool, objects, tools};
-use super::{failed_with, stderr, stdout, succeeded};
+use super::{failed, failed_with, stderr, stdout, succeeded};
 use crate::client::csv;
 
 /// The codes in NDJSON.
@@ -132,16 +132,70 @@ async fn an_export_from_the_beginning_does_not_mind_what_another_has_left() {
 async fn a_reader_that_has_enough_ends_an_export_quietly() {
     for tool in tools().await {
         succeeded(&tool.feed(&["import", "-", "--type", "tm"], csv(20_000)));
-        let export = tool.command(&["export"]);
-        let mut shell = Command::new("bash");
-        shell.args(["-o", "pipefail", "-c", "\"$0\" \"$@\" | head -1"]).arg(export.get_program());
-        shell.args(export.get_args());
-        shell.envs(export.get_envs().filter_map(|(name, value)| Some((name, value?))));
-        let output = shell.output().expect("bash and head are there");
-        assert!(output.status.success(), "{output:?}");
-        assert_eq!(codes(&objects(&output)), ["C00000"]);
-        assert_eq!(stderr(&output), "");
+        for (format, start) in [("ndjson", "{\"code\":\"C00000\","), ("csv", "code,type,")] {
+            let export = tool.command(&["export", "--format", format]);
+            let mut shell = Command::new("bash");
+            shell.args(["-o", "pipefail", "-c", "\"$0\" \"$@\" | head -1"]).arg(export.get_program());
+            shell.args(export.get_args());
+            shell.envs(export.get_envs().filter_map(|(name, value)| Some((name, value?))));
+            let output = shell.output().expect("bash and head are there");
+            assert!(output.status.success(), "{output:?}");
+            assert!(stdout(&output).starts_with(start), "{output:?}");
+            assert_eq!(stderr(&output), "");
+        }
     }
+}
+
+#[tokio::test]
+async fn a_file_whose_name_ends_with_gz_is_packed() {
+    for tool in tools().await {
+        succeeded(&tool.feed(&["import", "-", "--type", "tm"], csv(1_000)));
+        for (name, lines) in [("codes.csv.gz", 1_001), ("codes.ndjson.gz", 1_000)] {
+            let file = Scratch::new(name);
+            succeeded(&tool.run(&["export", file.path()]));
+            let unpacked = Command::new("gzip").args(["-dc", file.path()]).output().expect("gzip is there");
+            assert_eq!(succeeded(&unpacked).lines().count(), lines, "{name}");
+            assert_eq!(tool.json(&["import", file.path(), "--type", "tm"])["count"]["updated"], 1_000);
+        }
+    }
+}
+
+#[tokio::test]
+async fn only_a_file_that_is_not_packed_can_be_gone_on_with() {
+    let [tool, _] = tools().await;
+    for file in ["-", "codes.csv.gz"] {
+        let said = failed_with(2, &tool.run(&["export", file, "--continue"]));
+        assert!(said.contains("--continue"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_export_is_not_written_on() {
+    let [tool, _] = tools().await;
+    tool.save(&["A1"]);
+    for (name, content) in [("codes.csv", "id,name\n1,me\n2,you\n"), ("codes.ndjson", "my notes")] {
+        let file = Scratch::new(name);
+        let part = file.part();
+        std::fs::write(part.path(), content).expect("the folder is writable");
+        let said = failed(&tool.run(&["export", file.path(), "--continue"]));
+        assert!(said.contains(part.path()), "{said}");
+        assert_eq!(part.read(), content);
+    }
+}
+
+#[tokio::test]
+async fn two_exports_do_not_write_one_file_at_once() {
+    let [tool, _] = tools().await;
+    tool.save(&["A1"]);
+    let file = Scratch::with("codes.csv", "whole");
+    let part = file.part();
+    let other = std::fs::File::create(part.path()).expect("the folder is writable");
+    other.lock().expect("nobody else has it");
+    let said = failed(&tool.run(&["export", file.path()]));
+    assert!(said.contains(part.path()) && said.contains("another export"), "{said}");
+    assert_eq!(file.read(), "whole");
+    drop(other);
+    succeeded(&tool.run(&["export", file.path()]));
 }
 
 #[tokio::test]

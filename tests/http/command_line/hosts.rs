@@ -1,8 +1,11 @@
 //! Asking a host: its address, the token, and what breaks on the way.
 
+use std::io::{BufRead, BufReader, Write};
+use std::net::{Ipv4Addr, TcpListener};
+
 pub(super) mod relay;
 
-use super::tool::{Scratch, ground, objects, remote};
+use super::tool::{Scratch, Tool, ground, objects, remote, tools};
 use super::{failed, failed_with, stderr, succeeded};
 use crate::client::{csv, keys};
 use relay::Relay;
@@ -51,9 +54,72 @@ async fn the_address_can_have_a_path_and_comes_before_the_environment() {
 #[tokio::test]
 async fn an_address_that_is_none_or_holds_a_password_is_refused() {
     let tool = remote().await;
-    for url in ["ftp://host", "http://me:hunter2@host"] {
+    for url in ["ftp://host", "http://me:hunter2@host", "http://me:hunter2@[host", "me:hunter2@host", ""] {
         let said = failed_with(2, &tool.run(&["count", "--type", "tm", "--url", url]));
         assert!(said.contains("--url") && !said.contains("hunter2"), "{said}");
+    }
+    for url in ["127.0.0.1:8080", "localhost:8080", "me:hunter2@host"] {
+        let said = failed_with(2, &tool.with(&[("CODE_SERVICE_URL", url)]).run(&["count", "--type", "tm"]));
+        assert!(said.contains("http://") && !said.contains("hunter2"), "{said}");
+    }
+}
+
+#[tokio::test]
+async fn without_an_address_the_database_is_asked_and_a_token_refused() {
+    let [tool, _] = tools().await;
+    succeeded(&tool.with(&[("CODE_SERVICE_URL", "")]).run(&["count", "--type", "tm"]));
+    let said = failed_with(2, &tool.run(&["count", "--type", "tm", "--token-file", "token"]));
+    assert!(said.contains("--token-file") && said.contains("--url"), "{said}");
+    let said = failed(&Tool::new("nowhere", &[]).run(&["count", "--type", "tm"]));
+    assert!(said.contains("TITAN_MONGO__URI") && said.contains("--url"), "{said}");
+}
+
+#[tokio::test]
+async fn a_name_that_no_path_can_have_is_refused() {
+    let mut tool = remote().await;
+    for args in [&["recover", ".."][..], &["recover", "."], &["jobs", "show", ".."], &["jobs", "show", ""]] {
+        let said = failed_with(2, &tool.run(args));
+        assert!(said.contains("--url"), "{args:?}: {said}");
+    }
+    tool.campaign = "..".to_owned();
+    for args in [&["count", "--type", "tm"][..], &["export"]] {
+        failed_with(2, &tool.run(args));
+    }
+}
+
+/// Something that answers every request with this status.
+fn always(status: &'static str) -> String {
+    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("there is a free port");
+    let port = listener.local_addr().expect("a bound socket has an address").port();
+    std::thread::spawn(move || {
+        for caller in listener.incoming().flatten() {
+            let mut reader = BufReader::new(caller);
+            let mut line = String::new();
+            // To the end of the head: nobody here sends a body that is worth reading.
+            while reader.read_line(&mut line).is_ok_and(|read| read > 2) {
+                line.clear();
+            }
+            let reply = format!("HTTP/1.1 {status}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+            // A caller that has gone is not waited for.
+            let _ = reader.into_inner().write_all(reply.as_bytes());
+        }
+    });
+    format!("http://127.0.0.1:{port}")
+}
+
+#[tokio::test]
+async fn the_status_of_something_else_is_told() {
+    let tool = remote().await;
+    for (status, code) in [
+        ("501 Not Implemented", 1),
+        ("405 Method Not Allowed", 1),
+        ("401 Unauthorized", 10),
+        ("502 Bad Gateway", 6),
+        ("503 Service Unavailable", 6),
+    ] {
+        let said = failed_with(code, &tool.run(&["count", "--type", "tm", "--url", &always(status)]));
+        assert!(said.contains(status), "{said}");
+        assert_eq!(said.contains("can be repeated"), code == 6, "{said}");
     }
 }
 

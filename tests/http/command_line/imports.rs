@@ -6,7 +6,7 @@ use code_service_tests::Host;
 use serde_json::json;
 
 use super::tool::{Scratch, objects, remote, tools};
-use super::{failed, failed_with, number, stderr, succeeded};
+use super::{ended_with, failed, failed_with, number, stderr, succeeded};
 use crate::client::csv;
 
 /// Packed by gzip, in two pieces that were put together.
@@ -33,13 +33,21 @@ async fn import_saves_a_file_and_lists_its_bad_rows() {
     for tool in tools().await {
         let file = Scratch::with("codes.csv", "code\nA1\nA2\nA3\nB\u{0}AD\n");
         let output = tool.run(&["import", file.path(), "--type", "tm"]);
-        let table = succeeded(&output);
+        let table = ended_with(9, &output);
         let numbers = ["in", "inserted", "updated", "rejected"].map(|word| number(&table, word));
         assert_eq!(numbers, [4, 3, 0, 1]);
-        assert_eq!(stderr(&output), "row 5: the code holds a control character\n");
+        let said = stderr(&output);
+        let lines: Vec<&str> = said.lines().collect();
+        let sentence = "code-service-host: 1 of 4 rows were rejected";
+        assert_eq!(lines, ["row 5: the code holds a control character", sentence]);
         assert_eq!(tool.counts(), [3, 0, 0]);
         let output = tool.run(&["import", file.path(), "--type", "tm", "--json"]);
-        assert_eq!(objects(&output), [json!({"in": 4, "inserted": 0, "updated": 3, "rejected": 1})]);
+        failed_with(9, &output);
+        let saved = json!({
+            "count": {"in": 4, "inserted": 0, "updated": 3, "rejected": 1},
+            "rejected": [{"row": 5, "reason": "holds a control character"}],
+        });
+        assert_eq!(objects(&output), [saved]);
     }
 }
 
@@ -49,9 +57,8 @@ async fn rejected_rows_are_written_to_a_file_if_one_is_named() {
         let rejected = Scratch::new("rejected.csv");
         let args = ["import", "-", "--type", "tm", "--rejected", rejected.path()];
         let output = tool.feed(&args, "A1\nB\u{0}AD\n");
-        succeeded(&output);
+        failed_with(9, &output);
         assert_eq!(rejected.read(), "row,reason\n2,holds a control character\n");
-        assert_eq!(stderr(&output), "");
     }
 }
 
@@ -88,10 +95,11 @@ async fn import_reads_ndjson_by_name_or_format() {
         let lines = "\"A1\"\n{\"code\":\"A2\",\"type\":\"other\"}\n\nnonsense\n";
         let file = Scratch::with("codes.ndjson", lines);
         let output = tool.run(&["import", file.path(), "--type", "tm"]);
-        let table = succeeded(&output);
+        let table = ended_with(9, &output);
         assert_eq!((number(&table, "inserted"), number(&table, "rejected")), (2, 1));
         assert!(stderr(&output).starts_with("row 4: "), "{output:?}");
-        let table = succeeded(&tool.feed(&["import", "-", "--type", "tm", "--format", "ndjson"], lines));
+        let again = tool.feed(&["import", "-", "--type", "tm", "--format", "ndjson"], lines);
+        let table = ended_with(9, &again);
         assert_eq!((number(&table, "updated"), number(&table, "rejected")), (2, 1));
         assert_eq!(tool.counts(), [2, 0, 0]);
     }
@@ -105,7 +113,7 @@ async fn what_was_exported_can_be_imported() {
             let file = Scratch::new(name);
             succeeded(&tool.run(&["export", file.path()]));
             let codes = tool.json(&["import", file.path(), "--type", "tm"]);
-            assert_eq!(codes["inserted"], 0, "{name} has other codes: {codes}");
+            assert_eq!(codes["count"]["inserted"], 0, "{name} has other codes: {codes}");
         }
     }
 }
@@ -131,6 +139,40 @@ async fn a_file_that_is_too_long_for_the_host_is_refused_by_it() {
     let said = failed_with(2, &tool.run(&["import", file.path(), "--type", "tm"]));
     assert!(said.contains("bodyTooLarge: ") && said.contains("2000"), "{said}");
     assert_eq!(tool.counts(), [0, 0, 0]);
+}
+
+#[tokio::test]
+async fn a_file_is_neither_tried_nor_queued_but_only_one_of_the_bucket() {
+    for tool in tools().await {
+        let file = Scratch::with("codes.csv", "A1\n");
+        for argument in ["--dry-run", "--no-wait"] {
+            let said = failed_with(2, &tool.run(&["import", file.path(), "--type", "tm", argument]));
+            assert!(said.contains("--bucket-key"), "{said}");
+            assert_eq!(tool.counts(), [0, 0, 0]);
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_file_for_rejected_rows_is_made_before_anything_is_saved() {
+    for tool in tools().await {
+        let rejected = Scratch::new("folder").path().to_owned() + "/rejected.csv";
+        let file = Scratch::with("codes.csv", "A1\n");
+        let output = tool.run(&["import", file.path(), "--type", "tm", "--rejected", &rejected]);
+        assert!(failed(&output).contains(&rejected), "{output:?}");
+        assert_eq!(tool.counts(), [0, 0, 0]);
+    }
+}
+
+#[tokio::test]
+async fn a_packed_file_that_was_cut_is_told_by_its_name() {
+    for tool in tools().await {
+        let file = packed("codes.csv.gz", &csv(20_000));
+        let content = std::fs::read(file.path()).expect("the file is there");
+        std::fs::write(file.path(), &content[..content.len() - 100]).expect("ours");
+        let said = failed(&tool.run(&["import", file.path(), "--type", "tm"]));
+        assert!(said.contains(file.path()) && said.contains("gzip"), "{said}");
+    }
 }
 
 #[test]

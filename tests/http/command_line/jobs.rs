@@ -1,6 +1,8 @@
 //! `import --bucket-key` and `jobs`: imports that hosts run, and that others look after.
 
+use std::io::{BufRead, BufReader};
 use std::process::Output;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use code_service_tests::supervised::wait_until;
@@ -8,7 +10,7 @@ use serde_json::json;
 
 use super::hosts::relay::Relay;
 use super::tool::{Scratch, Tool, ground, objects, tools};
-use super::{failed, failed_with, stderr, stdout, succeeded};
+use super::{ended_with, failed, failed_with, stderr, stdout, succeeded};
 use crate::client::{bucket, builder, csv, keys, prepared};
 
 /// A file in the bucket that is gone when the test has ended.
@@ -61,15 +63,22 @@ async fn a_file_of_the_bucket_is_imported_by_a_host_and_followed() {
     for tool in with_folders().await {
         let file = InBucket::new(&tool.campaign, "A1\nA2\nB\u{0}AD\n");
         let output = tool.run(&["import", "--bucket-key", &file.key]);
-        let table = succeeded(&output);
+        let table = ended_with(9, &output);
         let fields =
             ["state", "in", "inserted", "updated", "rejected", "dry run"].map(|name| field(&table, name));
         assert_eq!(fields, ["completed", "3", "2", "0", "1", "no"]);
-        assert_eq!(stderr(&output), "row 3: the code holds a control character\n");
+        let said = stderr(&output);
+        let lines: Vec<&str> = said.lines().collect();
+        assert_eq!(lines[0], format!("import {}", field(&table, "id")));
+        assert_eq!(lines[1], "row 3: the code holds a control character");
+        assert_eq!(lines[2..], ["code-service-host: 1 of 3 rows were rejected"]);
         assert_eq!(tool.counts(), [2, 0, 0]);
 
         let rejected = Scratch::new("rejected.csv");
-        let again = tool.json(&["import", "--bucket-key", &file.key, "--rejected", rejected.path()]);
+        let args = ["import", "--bucket-key", &file.key, "--rejected", rejected.path(), "--json"];
+        let output = tool.run(&args);
+        ended_with(9, &output);
+        let again = &objects(&output)[0];
         assert_eq!((&again["state"], &again["updated"]), (&json!("completed"), &json!(2)));
         assert_eq!(rejected.read(), "row,reason\n3,holds a control character\n");
     }
@@ -90,13 +99,15 @@ async fn jobs_lists_shows_and_follows_imports_and_their_rejected_rows() {
     for tool in with_folders().await {
         let file = InBucket::new(&tool.campaign, "A1\nB\u{0}AD\n");
         let id = begin(&tool, &file);
-        let followed = tool.json(&["jobs", "follow", &id]);
+        let output = tool.run(&["jobs", "follow", &id, "--json"]);
+        ended_with(9, &output);
+        let followed = objects(&output).remove(0);
         assert_eq!((&followed["id"], &followed["state"]), (&json!(id), &json!("completed")));
         assert_eq!(tool.json(&["jobs", "show", &id]), followed);
-        assert_eq!(tool.json(&["jobs", "list"]), json!({ "imports": [followed] }));
+        assert_eq!(tool.json(&["jobs", "list"]), json!({ "jobs": [followed] }));
         let table = succeeded(&tool.run(&["jobs", "list"]));
         let row: Vec<&str> = table.lines().nth(1).expect("one import").split_whitespace().collect();
-        assert_eq!(row[..7], [id.as_str(), "completed", "tm", "2", "1", "0", "1"]);
+        assert_eq!(row[..9], [id.as_str(), "import", "completed", "tm", "2", "1", "0", "1", "no"]);
         let rows = succeeded(&tool.run(&["jobs", "rejected", &id]));
         assert_eq!(rows, "row,reason\n2,\"holds a control character\"\n");
         let rows = objects(&tool.run(&["jobs", "rejected", &id, "--json"]));
@@ -165,8 +176,8 @@ async fn ctrl_c_ends_only_the_following() {
     wait_until("it listens for Ctrl-C", Duration::from_secs(30), || catches_interrupts(follow.id()));
     interrupt(follow.id());
     let output: Output = follow.wait_with_output().expect("our own child");
-    let said = failed(&output);
-    assert!(said.contains(&format!("jobs follow {id}")), "{said}");
+    let said = failed_with(130, &output);
+    assert!(said.contains(&format!("jobs follow {id} --campaign {}`", tool.campaign)), "{said}");
     assert_eq!(tool.json(&["jobs", "show", &id])["state"], "queued");
     // Somebody else runs it.
     let _other = builder(&uri).start();
@@ -185,6 +196,99 @@ fn catches_interrupts(pid: u32) -> bool {
     let mask = status.lines().find_map(|line| line.strip_prefix("SigCgt:"));
     let mask = mask.and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok()).unwrap_or_default();
     mask & (1 << (SIGINT - 1)) != 0
+}
+
+#[tokio::test]
+async fn a_job_that_nobody_begins_is_told_of_and_can_be_followed_later() {
+    let (tool, _host, _) = nobody_runs_imports().await;
+    let file = InBucket::new(&tool.campaign, csv(10));
+    let args = ["import", "--bucket-key", &file.key];
+    let mut import = tool.command(&args).spawn().expect("the built host can be run");
+    let lines = BufReader::new(import.stderr.take().expect("it was asked for as a pipe")).lines();
+    let (sender, told) = mpsc::channel();
+    // To its end, which comes with that of the command.
+    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let said: Vec<String> = (0..2).filter_map(|_| told.recv_timeout(Duration::from_secs(60)).ok()).collect();
+    interrupt(import.id());
+    assert_eq!(import.wait().expect("our own child").code(), Some(130));
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[1].contains("still queued"), "{said:?}");
+    let id = said[0].strip_prefix("import ").expect("the id");
+    assert_eq!(tool.json(&["jobs", "show", id])["state"], "queued");
+}
+
+#[tokio::test]
+async fn a_file_that_the_bucket_lacks_ends_an_import_with_3() {
+    for tool in with_folders().await {
+        let key = format!("codes/{}/tm/nowhere.csv", tool.campaign);
+        let output = tool.run(&["import", "--bucket-key", &key]);
+        ended_with(3, &output);
+        assert!(stderr(&output).contains("the bucket has no file of this key"), "{output:?}");
+    }
+}
+
+#[tokio::test]
+async fn dry_runs_are_marked_in_the_list() {
+    let [tool, _] = with_folders().await;
+    let file = InBucket::new(&tool.campaign, "A1\n");
+    succeeded(&tool.run(&["import", "--bucket-key", &file.key, "--dry-run"]));
+    let table = succeeded(&tool.run(&["jobs", "list"]));
+    assert!(table.lines().next().expect("a header").contains(" dry run "), "{table}");
+    assert_eq!(table.lines().nth(1).expect("one import").split_whitespace().nth(8), Some("yes"), "{table}");
+}
+
+#[tokio::test]
+async fn codes_are_exported_into_the_bucket_by_a_host_and_followed() {
+    for tool in with_folders().await {
+        tool.save(&["A1", "B2"]);
+        succeeded(&tool.run(&["assign", "B2"]));
+        let output =
+            tool.run(&["export", "--to-bucket", "--status", "available", "--format", "csv", "--json"]);
+        succeeded(&output);
+        let job = &objects(&output)[0];
+        assert_eq!(
+            ["kind", "state", "out"].map(|name| &job[name]),
+            [&json!("export"), &json!("completed"), &json!(1)]
+        );
+        let id = job["id"].as_str().expect("a text");
+        assert_eq!(stderr(&output), format!("export {id}\n"));
+        let file = bucket().join(job["file"].as_str().expect("a text"));
+        let text = std::fs::read_to_string(&file).expect("it is in the bucket");
+        assert!(
+            text.starts_with("code,type,") && text.contains("\nA1,tm,") && !text.contains("B2"),
+            "{text}"
+        );
+        std::fs::remove_dir_all(file.parent().expect("in a folder")).expect("ours");
+
+        assert_eq!(&tool.json(&["jobs", "show", id]), job);
+        assert_eq!(&tool.json(&["jobs", "follow", id]), job);
+        assert_eq!(&tool.json(&["jobs", "cancel", id]), job);
+        let table = succeeded(&tool.run(&["jobs", "list"]));
+        let row: Vec<&str> = table.lines().nth(1).expect("one export").split_whitespace().collect();
+        assert_eq!(row[..4], [id, "export", "completed", "1"]);
+    }
+}
+
+#[tokio::test]
+async fn an_export_into_the_bucket_can_be_cancelled_before_it_has_begun() {
+    let (tool, _host, _) = nobody_runs_imports().await;
+    let id = succeeded(&tool.run(&["export", "--to-bucket", "--no-wait"]));
+    let table = succeeded(&tool.run(&["jobs", "cancel", id.trim_end()]));
+    assert_eq!(["kind", "state"].map(|name| field(&table, name)), ["export", "cancelled"]);
+    let said = failed(&tool.run(&["jobs", "follow", id.trim_end()]));
+    assert!(said.contains("the export was cancelled"), "{said}");
+}
+
+#[tokio::test]
+async fn the_newest_job_is_listed_first_of_whatever_kind() {
+    let (tool, _host, _) = nobody_runs_imports().await;
+    let file = InBucket::new(&tool.campaign, csv(10));
+    begin(&tool, &file);
+    succeeded(&tool.run(&["export", "--to-bucket", "--no-wait"]));
+    begin(&tool, &file);
+    let list = tool.json(&["jobs", "list"]);
+    let kinds = list["jobs"].as_array().expect("a list").iter().map(|job| job["kind"].as_str());
+    assert_eq!(kinds.collect::<Vec<_>>(), ["import", "export", "import"].map(Some));
 }
 
 #[tokio::test]

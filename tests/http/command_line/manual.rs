@@ -16,7 +16,10 @@ const COMMANDS: &[(&str, &[&str])] = &[
     ("token", &["--user-id", "--not-supreme", "--expires-in"]),
     ("import", &["[FILE]", "--type", "--format", "--rejected", "--bucket-key", "--dry-run", "--no-wait"]),
     ("jobs", &["list", "show", "follow", "cancel", "undo", "rejected"]),
-    ("export", &["[FILE]", "--campaign", "--format", "--continue", "--after", "--reserved-since", "--url"]),
+    (
+        "export",
+        &["[FILE]", "--campaign", "--format", "--continue", "--to-bucket", "--no-wait", "--after", "--url"],
+    ),
     ("count", &["--campaign", "--type", "--status", "--url", "--token-file", "--json"]),
     ("find", &["[CODE]", "--codes-file", "--url", "--json"]),
     ("reserve", &["--campaign", "--type", "--count", "--partial", "--reserve-id", "--url"]),
@@ -54,7 +57,7 @@ fn help_tells_every_exit_code() {
     let help = succeeded(&Host::run(&["--help"], &[]));
     let codes = help.split("Exit codes:\n").nth(1).expect("they are told");
     let codes: Vec<&str> = codes.lines().filter_map(|line| line.split_whitespace().next()).collect();
-    assert_eq!(codes, ["0", "1", "2", "3", "4", "5", "6", "7", "8"]);
+    assert_eq!(codes, ["0", "1", "2", "3", "4", "5", "6", "7", "8", "9", "10", "130", "143"]);
 }
 
 #[test]
@@ -113,6 +116,56 @@ fn the_manual_page_has_every_subcommand_with_its_arguments() {
             assert!(section.contains(argument), "{argument} is not in the page of {command}");
         }
     }
+}
+
+/// What a real bash offers behind these words.
+fn offered(before: &[&str], word: &str) -> Vec<String> {
+    let script = succeeded(&Host::run(&["completions", "bash"], &[]));
+    let lines = "
+        eval \"$SCRIPT\"
+        function=$(complete -p code-service-host | sed 's/.* -F \\([^ ]*\\) .*/\\1/')
+        COMP_WORDS=(code-service-host \"$@\") COMP_CWORD=$#
+        \"$function\" code-service-host \"${COMP_WORDS[COMP_CWORD]}\" \"${COMP_WORDS[COMP_CWORD - 1]}\"
+        printf '%s\\n' \"${COMPREPLY[@]}\"";
+    let mut bash = Command::new("bash");
+    bash.args(["-euo", "pipefail", "-c", lines, "bash"]).args(before).arg(word).env("SCRIPT", script);
+    let offered = succeeded(&bash.output().expect("bash is there"));
+    offered.lines().map(str::to_owned).collect()
+}
+
+#[test]
+fn bash_completes_subcommands_values_and_arguments() {
+    let jobs = offered(&["jobs"], "");
+    for job in ["list", "show", "follow", "cancel", "undo", "rejected"] {
+        assert!(jobs.iter().any(|offered| offered == job), "no {job} in {jobs:?}");
+    }
+    assert_eq!(offered(&["count", "--status"], ""), ["available", "reserved", "assigned"]);
+    assert_eq!(offered(&["import"], "--rej"), ["--rejected"]);
+    assert_eq!(offered(&["jobs", "list"], "--js"), ["--json"]);
+    assert_eq!(offered(&[], "create-"), ["create-indexes"]);
+}
+
+#[test]
+fn the_signs_of_a_pattern_are_told_in_words() {
+    let words = help("generate").split_whitespace().collect::<Vec<_>>().join(" ");
+    for told in
+        ["A number in braces repeats the one before it", "a backslash takes the next character as it is"]
+    {
+        assert!(words.contains(told), "{words}");
+    }
+}
+
+#[test]
+fn the_manual_page_has_each_section_once_and_names_no_page_that_is_not_there() {
+    let page = succeeded(&Host::run(&["man"], &[])).replace("\\-", "-");
+    for section in ["NAME", "SYNOPSIS", "DESCRIPTION", "OPTIONS", "CONFIGURATION", "OUTPUT", "\"EXIT CODES\""]
+    {
+        let times = page.lines().filter(|line| *line == format!(".SH {section}")).count();
+        assert_eq!(times, 1, "{section} in {page}");
+    }
+    assert!(!page.contains("EXTRA"), "{page}");
+    assert!(!page.contains("(1)"), "{page}");
+    assert!(page.contains("NODE_CONFIG_DIR"), "{page}");
 }
 
 /// The commands under `Example:` or `Examples:`, each on one line.

@@ -1,11 +1,12 @@
 //! `count`, `reserve`, `recover`, `assign` and `release`.
 
 use code_service_tests::Keys;
+use code_service_tests::keys::claims;
 use serde_json::json;
 
 use super::tool::{Scratch, objects, tools};
 use super::{failed_with, number, stderr, stdout, succeeded};
-use crate::client::texts;
+use crate::client::{keys, texts};
 
 #[tokio::test]
 async fn count_prints_all_statuses_or_one() {
@@ -173,6 +174,12 @@ async fn who_is_not_let_in_is_told_by_the_host() {
     let [_, tool] = tools().await;
     let strange = Keys::generate().supreme();
     let said =
-        failed_with(1, &tool.with(&[("CODE_SERVICE_TOKEN", &strange)]).run(&["count", "--type", "tm"]));
-    assert!(said.contains("unauthorized") && !said.contains(&strange), "{said}");
+        failed_with(10, &tool.with(&[("CODE_SERVICE_TOKEN", &strange)]).run(&["count", "--type", "tm"]));
+    assert!(said.contains("unauthorized") && said.contains("--token-file"), "{said}");
+    assert!(!said.contains(&strange), "{said}");
+    let mut claims = claims();
+    claims["isSupreme"] = json!(false);
+    let plain = keys().sign(&claims);
+    let said = failed_with(10, &tool.with(&[("CODE_SERVICE_TOKEN", &plain)]).run(&["count", "--type", "tm"]));
+    assert!(said.contains("supremeUserRequired") && said.contains("CODE_SERVICE_TOKEN"), "{said}");
 }

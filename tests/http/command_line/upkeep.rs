@@ -109,7 +109,7 @@ async fn generate_writes_a_file_and_says_how_strong_the_codes_are() {
     assert!(!file.part().is_there());
     let codes = file.read();
     assert!(codes.lines().all(|line| line.starts_with("\"A,") && line.len() == 13), "{codes}");
-    assert_eq!(tool.json(&["import", file.path(), "--type", "tm"])["updated"], 20);
+    assert_eq!(tool.json(&["import", file.path(), "--type", "tm"])["count"]["updated"], 20);
 }
 
 #[tokio::test]

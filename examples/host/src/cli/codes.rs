@@ -109,15 +109,18 @@ pub(crate) struct Codes {
     /// The codes. Whoever may list processes sees them, and the shell keeps them: --codes-file does not show them.
     #[arg(value_name = "CODE")]
     pub(crate) codes: Vec<String>,
-    /// File with a code in the first column of each line; - reads standard input.
+    /// File of CSV with a code in the first column of each line, or of NDJSON if its name ends with .ndjson or .jsonl;
+    /// - reads CSV from standard input.
     #[arg(long, value_name = "FILE")]
     pub(crate) codes_file: Option<PathBuf>,
 }
 
 /// Export the codes of a campaign, in the order of their bytes, with all that is known of each.
 ///
-/// A file is written as FILE.part until it is whole. Codes that change meanwhile show what they were before or after
-/// that; none comes twice or is missing.
+/// A file is written as FILE.part until it is whole, and packed if its name ends with .gz. Codes that change meanwhile
+/// show what they were before or after that; none comes twice or is missing. Two exports cannot write one file at once.
+///
+/// With --to-bucket a host writes the file into the bucket, as a job that `jobs` shows and that outlives this command.
 #[derive(Args)]
 #[command(after_help = EXPORT)]
 pub(crate) struct Export {
@@ -132,6 +135,12 @@ pub(crate) struct Export {
     /// Go on where an export to the same file, with the same filters, was cut off.
     #[arg(long = "continue", requires = "file", conflicts_with = "after")]
     pub(crate) go_on: bool,
+    /// Have a host write the file, as exports/{campaign}/{id} in the bucket.
+    #[arg(long, conflicts_with_all = ["file", "go_on"])]
+    pub(crate) to_bucket: bool,
+    /// With --to-bucket: print the id of the job, and do not wait for its end.
+    #[arg(long)]
+    pub(crate) no_wait: bool,
     /// Only codes of this type.
     #[arg(long = "type", value_name = "TYPE")]
     pub(crate) code_type: Option<String>,

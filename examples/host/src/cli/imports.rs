@@ -13,7 +13,7 @@ use super::{Common, Format};
 /// there keep their reservation and assignment. Rows that hold no valid code are listed on standard error.
 ///
 /// A file of the bucket (--bucket-key) is imported by the hosts, as a job that `jobs` shows and that outlives this
-/// command.
+/// command. The exit code is 9 if rows were rejected, and 3 if there is no such file in the bucket.
 #[derive(Args)]
 #[command(after_help = IMPORT)]
 pub(crate) struct Import {
@@ -33,17 +33,18 @@ pub(crate) struct Import {
     /// How the file is written; without it as its name says, else CSV.
     #[arg(long, conflicts_with = "bucket_key")]
     pub(crate) format: Option<Format>,
-    /// Write the rejected rows to this file, as CSV: row,reason.
+    /// Write the rejected rows to this file, as CSV: row,reason. At most the first 1,000 of a file that is not of the
+    /// bucket.
     #[arg(long, value_name = "FILE", conflicts_with = "no_wait")]
     pub(crate) rejected: Option<PathBuf>,
     /// The file of the bucket: codes/{campaign}/{type}/{file}.
     #[arg(long, value_name = "KEY")]
     pub(crate) bucket_key: Option<String>,
-    /// Only say what the import would do.
-    #[arg(long, requires = "bucket_key")]
+    /// With --bucket-key: only say what the import would do.
+    #[arg(long)]
     pub(crate) dry_run: bool,
-    /// Print the id of the job, and do not wait for its end.
-    #[arg(long, requires = "bucket_key")]
+    /// With --bucket-key: print the id of the job, and do not wait for its end.
+    #[arg(long)]
     pub(crate) no_wait: bool,
 }
 
@@ -52,7 +53,7 @@ Examples:
   code-service-host import codes.csv --campaign summer --type tm
   code-service-host import --campaign summer --bucket-key codes/summer/tm/codes.csv --no-wait";
 
-/// Look after imports that hosts run.
+/// Look after imports and exports of the bucket, which hosts run.
 #[derive(Args)]
 #[command(after_help = "\
 Example:
@@ -64,21 +65,29 @@ pub(crate) struct Jobs {
 
 #[derive(Subcommand)]
 pub(crate) enum Job {
-    /// List the imports of a campaign, the newest first.
+    /// List the imports and exports of a campaign, the newest first.
     List(Common),
-    /// Show an import as it stands.
-    Show(OfJob),
-    /// Follow an import until it ends.
+    /// Show a job as it stands.
     ///
-    /// The exit code is 1 if it fails or is cancelled. Ctrl-C ends only the following.
+    /// The exit code is 0 in whatever state it is, and 3 if the campaign has no such job.
+    Show(OfJob),
+    /// Follow a job until it ends.
+    ///
+    /// The exit code is 1 if it fails or is cancelled, 3 if there is no such job, or no such file in the bucket, and 9 if
+    /// rows were rejected. Ctrl-C ends only the following, with 130.
     Follow(OfJob),
-    /// Cancel an import; what it has saved stays saved.
+    /// Cancel a job; what an import has saved stays saved.
+    ///
+    /// One that has ended stays as it is. The exit code is 3 if the campaign has no such job.
     Cancel(OfJob),
     /// Remove the codes that an import has inserted, and follow that.
     ///
-    /// Nothing is removed if one of them is reserved or assigned.
+    /// Nothing is removed if one of them is reserved or assigned. The exit code is 1 if it is not undone, and 3 if the
+    /// campaign has no such import.
     Undo(OfJob),
     /// Print all rows that an import has rejected, as CSV: row,reason.
+    ///
+    /// The exit code is 0 also if there are some, and 3 if the campaign has no such import.
     Rejected(OfJob),
 }
 
@@ -86,6 +95,6 @@ pub(crate) enum Job {
 pub(crate) struct OfJob {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// The id of the import.
+    /// The id of the job.
     pub(crate) id: String,
 }

@@ -9,7 +9,8 @@ use super::campaign;
 
 /// Check that what lies in the database is what the service writes, and can do no harm.
 ///
-/// Reads everything once, while callers work. The exit code is 8 if anything is left that is more than information.
+/// Reads everything once, while callers work. The exit code is 8 if anything is left that is more than information. It
+/// asks the configured database, and no host.
 #[derive(Args)]
 #[command(after_help = CHECK)]
 pub(crate) struct Check {
@@ -34,13 +35,14 @@ Examples:
 
 /// Generate codes into a campaign, and print them one a line, as CSV.
 ///
-/// In a pattern # is a digit, ? one of 20 letters and digits that are not mistaken for others and form no words, {n}
-/// repeats the one before it, and \\ takes the next character as it is; all else stands for itself. Codes come from the
-/// system's generator for keys, and every one is new in the campaign. A pattern whose codes could be guessed is refused
-/// before anything is written.
+/// In a pattern # is a digit, and ? one of 20 letters and digits that are not mistaken for others and form no words. A
+/// number in braces repeats the one before it, and a backslash takes the next character as it is; all else stands for
+/// itself. Codes come from the system's generator for keys, and every one is new in the campaign. A pattern whose codes
+/// could be guessed is refused before anything is written.
 ///
 /// What is printed is saved. Should the command be cut off, `export --saved-since` has all that it has saved. How hard
-/// the codes are to guess is counted before and after: others can save codes like these meanwhile.
+/// the codes are to guess is counted before and after: others can save codes like these meanwhile. The command asks the
+/// configured database, and no host.
 #[derive(Args)]
 #[command(after_help = GENERATE)]
 pub(crate) struct Generate {

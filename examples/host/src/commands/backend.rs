@@ -10,13 +10,15 @@ use async_trait::async_trait;
 use code_service::{CampaignId, Code, CodeType, Reserve, ReserveId, Status};
 use futures_util::stream::BoxStream;
 use indicatif::ProgressBar;
+use reqwest::Url;
 
 use super::Configuration;
-use super::exit::Failure;
+use super::exit::{Exit, Failure};
 use crate::cli::{Format, Spans, Through};
 
 pub(crate) use answers::{
-    Counts, Found, Held, HeldCode, ImportJob, Imports, JobState, Rejected, Saved, SavedCount, Settled,
+    Counts, ExportJob, Exports, Found, Held, HeldCode, ImportJob, Imports, Job, JobState, Jobs, Rejected,
+    Saved, SavedCount, Settled,
 };
 pub(crate) use direct::Direct;
 use remote::Remote;
@@ -83,6 +85,56 @@ pub(crate) trait Backend: Send + Sync {
         campaign: &CampaignId,
         id: &str,
     ) -> Result<BoxStream<'static, Result<Rejected, Failure>>, Failure>;
+
+    /// Queues an export into the bucket.
+    async fn begin_export(
+        &self,
+        campaign: &CampaignId,
+        wish: Wish,
+        format: Format,
+    ) -> Result<ExportJob, Failure>;
+
+    async fn exports(&self, campaign: &CampaignId) -> Result<Exports, Failure>;
+
+    async fn export_job(&self, campaign: &CampaignId, id: &str) -> Result<ExportJob, Failure>;
+
+    async fn cancel_export(&self, campaign: &CampaignId, id: &str) -> Result<ExportJob, Failure>;
+
+    /// The newest first.
+    async fn jobs(&self, campaign: &CampaignId) -> Result<Jobs, Failure> {
+        let imports = self.imports(campaign).await?.imports.into_iter().map(Job::Import);
+        let exports = self.exports(campaign).await?.exports.into_iter().map(Job::Export);
+        let mut jobs: Vec<Job> = imports.chain(exports).collect();
+        jobs.sort_by(|one, other| other.created().cmp(one.created()));
+        Ok(Jobs { jobs })
+    }
+
+    /// Nobody but the database knows which kind an id is of.
+    async fn job(&self, campaign: &CampaignId, id: &str) -> Result<Job, Failure> {
+        match or_none(self.import(campaign, id).await)? {
+            Some(import) => Ok(Job::Import(import)),
+            None => or_none(self.export_job(campaign, id).await)?.map(Job::Export).ok_or_else(no_job),
+        }
+    }
+
+    async fn cancel(&self, campaign: &CampaignId, id: &str) -> Result<Job, Failure> {
+        match or_none(self.cancel_import(campaign, id).await)? {
+            Some(import) => Ok(Job::Import(import)),
+            None => or_none(self.cancel_export(campaign, id).await)?.map(Job::Export).ok_or_else(no_job),
+        }
+    }
+}
+
+/// None for what is not there.
+fn or_none<T>(found: Result<T, Failure>) -> Result<Option<T>, Failure> {
+    match found {
+        Err(failure) if failure.exit == Exit::NotFound => Ok(None),
+        found => found.map(Some),
+    }
+}
+
+fn no_job() -> Failure {
+    Failure::worded("not_found", "the campaign has no job of this id", Exit::NotFound)
 }
 
 /// What to do with codes, for good or back into the pool.
@@ -114,13 +166,41 @@ pub(crate) struct Input {
     pub(crate) format: Format,
 }
 
+/// The address of a host, where the arguments have none.
+const URL: &str = "CODE_SERVICE_URL";
+
+/// The address in the environment. An empty one is none.
+pub(crate) fn url_of_environment() -> Option<String> {
+    let url = std::env::var_os(URL).filter(|url| !url.is_empty())?;
+    // What is not UTF-8 is no address, and must not be taken for none.
+    Some(url.to_string_lossy().into_owned())
+}
+
 /// The host that the arguments or the environment name, else the configured database.
 pub(crate) async fn open(
     through: &Through,
     configuration: &Configuration,
 ) -> Result<Box<dyn Backend>, Failure> {
-    Ok(match &through.url {
-        Some(url) => Box::new(Remote::new(url, through.token_file.as_deref())?),
-        None => Box::new(Direct::connect(configuration).await?),
+    let token_file = through.token_file.as_deref();
+    if let Some(url) = through.url.clone().or_else(url_of_environment) {
+        return Ok(Box::new(Remote::new(&parsed(&url)?, token_file)?));
+    }
+    if token_file.is_some() {
+        return Err(Failure::usage(format!(
+            "--token-file is for a host, and none is named: set --url, or {URL}"
+        )));
+    }
+    let (_, config) = configuration.load()?;
+    config.mongo.connection_string().map_err(|reason| format!("{reason}; or ask a host: --url, or {URL}"))?;
+    Ok(Box::new(Direct::connect(configuration).await?))
+}
+
+/// What is wrong with an address is told without it: it may hold a password.
+fn parsed(url: &str) -> Result<Url, Failure> {
+    let is_http = |url: &Url| matches!(url.scheme(), "http" | "https") && !url.cannot_be_a_base();
+    url.parse().ok().filter(is_http).ok_or_else(|| {
+        Failure::usage(format!(
+            "--url (or {URL}) must be an address that begins with http:// or https://, such as http://localhost:8080"
+        ))
     })
 }

@@ -17,10 +17,14 @@ pub(crate) enum Exit {
     Unavailable = 6,
     Unknown = 7,
     Found = 8,
+    Partly = 9,
+    NotLetIn = 10,
+    /// What a shell says of a command that Ctrl-C has ended.
+    Interrupted = 130,
 }
 
 impl Exit {
-    const ALL: [Exit; 9] = [
+    const ALL: [Exit; 12] = [
         Exit::Done,
         Exit::Failed,
         Exit::Usage,
@@ -30,6 +34,9 @@ impl Exit {
         Exit::Unavailable,
         Exit::Unknown,
         Exit::Found,
+        Exit::Partly,
+        Exit::NotLetIn,
+        Exit::Interrupted,
     ];
 
     fn meaning(self) -> &'static str {
@@ -43,13 +50,18 @@ impl Exit {
             Exit::Unavailable => "the database or the host is away: try again",
             Exit::Unknown => "nobody knows whether codes are held: recover the reserveId",
             Exit::Found => "check has found something",
+            Exit::Partly => "done but for some: rows were rejected, or codes have not changed",
+            Exit::NotLetIn => {
+                "the host does not take the token: it is wrong, has expired, or is of no supreme user"
+            }
+            Exit::Interrupted => "ended by Ctrl-C",
         }
     }
 
     /// All exit codes, as `--help` shows them.
     pub(crate) fn help() -> String {
-        let lines = Exit::ALL.map(|exit| format!("\n  {}  {}", exit as u8, exit.meaning()));
-        format!("Exit codes:{}", lines.concat())
+        let lines = Exit::ALL.map(|exit| format!("\n  {:>3}  {}", exit as u8, exit.meaning()));
+        format!("Exit codes:{}\n  143  ended by SIGTERM", lines.concat())
     }
 
     /// The exit code of an error by its word: that of the core, or a payload of the host.
@@ -111,7 +123,7 @@ impl Failure {
         Failure::from(format!("{}: {error}", path.display()))
     }
 
-    /// Standard output cannot be written. A reader that has gone has had enough: nobody has failed.
+    /// Codes cannot be written to standard output. A reader that has gone has had enough: nobody has failed.
     pub(crate) fn output(error: &io::Error) -> Self {
         match error.kind() {
             io::ErrorKind::BrokenPipe => Failure::new(Exit::Done, ""),
@@ -153,9 +165,10 @@ mod tests {
 
     #[test]
     fn exit_codes_are_told_in_their_order() {
-        for (number, exit) in Exit::ALL.into_iter().enumerate() {
-            assert_eq!(exit as usize, number);
-            assert!(Exit::help().contains(&format!("\n  {number}  {}", exit.meaning())));
+        let numbers = Exit::ALL.map(|exit| exit as u8);
+        assert!(numbers.is_sorted(), "{numbers:?}");
+        for exit in Exit::ALL {
+            assert!(Exit::help().contains(&format!("\n  {:>3}  {}", exit as u8, exit.meaning())));
         }
     }
 

@@ -2,17 +2,41 @@
 
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use comfy_table::{CellAlignment, Table, presets};
-use indicatif::{ProgressBar, ProgressStyle};
+use indicatif::{HumanCount, ProgressBar, ProgressState, ProgressStyle};
 use serde::Serialize;
 
 use super::exit::Failure;
 
-/// Writes a line to standard output.
+/// Whether whoever read standard output has gone.
+static READER_HAS_GONE: AtomicBool = AtomicBool::new(false);
+
+/// Writes a line to standard output. A reader that has gone has had enough: how the command ends is not changed by that.
 pub(crate) fn line(text: impl std::fmt::Display) -> Result<(), Failure> {
-    writeln!(io::stdout(), "{text}").map_err(|e| Failure::output(&e))
+    match writeln!(io::stdout(), "{text}") {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+            READER_HAS_GONE.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        written => written.map_err(|e| Failure::output(&e)),
+    }
+}
+
+/// Whether nobody reads any more what is written to standard output.
+pub(crate) fn reader_has_gone() -> bool {
+    READER_HAS_GONE.load(Ordering::Relaxed)
+}
+
+/// What was wrong with a file of CSV, as if it were any other.
+pub(crate) fn csv_error(error: csv::Error) -> io::Error {
+    match error.into_kind() {
+        csv::ErrorKind::Io(error) => error,
+        // csv's own words quote rows.
+        _ => io::Error::new(io::ErrorKind::InvalidData, "is no CSV"),
+    }
 }
 
 /// Writes a value to standard output as one line of JSON.
@@ -55,13 +79,13 @@ pub(crate) fn part_of(file: &Path) -> PathBuf {
 
 /// How a bar of bytes looks whose end is known, and one whose end is not.
 const BYTES: [&str; 2] = [
-    "{bar:30} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}",
+    "{wide_bar} {percent:>3} %  {bytes} of {total_bytes}  {bytes_per_sec}  {eta} left  {msg}",
     "{spinner} {bytes}  {bytes_per_sec}  {msg}",
 ];
 /// The same for codes.
 const CODES: [&str; 2] = [
-    "{bar:30} {percent:>3} %  {human_pos} of {human_len} codes  {per_sec}  {eta} left  {msg}",
-    "{spinner} {human_pos} codes  {per_sec}  {msg}",
+    "{wide_bar} {percent:>3} %  {human_pos} of {human_len} codes  {rate}  {eta} left  {msg}",
+    "{spinner} {human_pos} codes  {rate}  {msg}",
 ];
 
 /// How far something has come: bytes, of so many if that is known. Drawn on standard error where that is a terminal.
@@ -96,5 +120,31 @@ fn bar(length: Option<u64>, [known, unknown]: [&str; 2]) -> ProgressBar {
 }
 
 fn style(template: &str) -> ProgressStyle {
-    ProgressStyle::with_template(template).expect("a template of known keys")
+    let style = ProgressStyle::with_template(template).expect("a template of known keys");
+    style.with_key("rate", |state: &ProgressState, text: &mut dyn std::fmt::Write| {
+        // Writing to a text does not fail.
+        let _ = text.write_str(&rate(state.per_sec()));
+    })
+}
+
+/// So many a second, without a fraction.
+fn rate(per_second: f64) -> String {
+    format!("{}/s", HumanCount(per_second.round() as u64))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_rate_is_a_whole_number() {
+        assert_eq!(rate(216_971.929_7), "216,972/s");
+        assert_eq!(rate(0.2), "0/s");
+    }
+
+    #[test]
+    fn a_pipe_that_broke_under_csv_is_known_as_one() {
+        let broken = csv_error(io::Error::from(io::ErrorKind::BrokenPipe).into());
+        assert_eq!(broken.kind(), io::ErrorKind::BrokenPipe);
+    }
 }

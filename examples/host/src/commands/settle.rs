@@ -1,6 +1,10 @@
 //! `assign` and `release`: codes out for good, or back into the pool.
 
-use super::backend::{How, SETTLED_AT_ONCE, Settled};
+use std::collections::HashSet;
+
+use code_service::{CampaignId, Code, ReserveId};
+
+use super::backend::{Backend, How, SETTLED_AT_ONCE, Settled};
 use super::exit::{Exit, Failure};
 use super::{Configuration, backend, codes, output};
 use crate::cli::Settle;
@@ -9,28 +13,72 @@ pub(crate) async fn run(configuration: &Configuration, how: How, arguments: Sett
     let Settle { common, reserve_id, codes } = arguments;
     let codes = codes::read(codes)?;
     let backend = backend::open(&common.through, configuration).await?;
-    let mut whole = Settled::default();
-    for some in codes.chunks(SETTLED_AT_ONCE) {
-        let settled = backend.settle(how, &common.campaign, some.to_vec(), reserve_id.as_ref()).await?;
-        whole.count.r#in += settled.count.r#in;
-        whole.count.updated += settled.count.updated;
-        if let Some(lost) = settled.lost {
-            whole.lost.get_or_insert_default().extend(lost);
+    let mut sum = Settled::default();
+    let settled = settle(&*backend, how, &common.campaign, &codes, reserve_id.as_ref(), &mut sum).await;
+    let done = sum.count.r#in;
+    if let Err(failure) = settled {
+        if done == 0 {
+            return Err(failure);
         }
+        print(&sum, common.json)?;
+        let message = format!(
+            "{}; {done} of {} codes were done, and more may be: repeating is safe",
+            failure.message,
+            codes.len()
+        );
+        return Err(Failure { message, ..failure });
     }
-    if common.json {
-        output::json(&whole)?;
-    } else {
-        output::numbers(&[("in", whole.count.r#in), ("updated", whole.count.updated)])?;
-        for lost in whole.lost.iter().flatten() {
-            output::line(format_args!("{:<10} {lost}", "lost"))?;
+    print(&sum, common.json)?;
+    if let Some(lost) = sum.lost {
+        if lost.is_empty() {
+            return Ok(());
         }
+        let message = format!("{} codes are not held under the reserveId", lost.len());
+        return Err(Failure::worded("lost", &message, Exit::Conflict));
     }
-    match whole.lost.map_or(0, |lost| lost.len()) {
+    let distinct = codes.iter().map(Code::as_str).collect::<HashSet<_>>().len() as u64;
+    match distinct.saturating_sub(sum.count.updated) {
         0 => Ok(()),
-        lost => {
-            let message = format!("{lost} codes are not held under the reserveId");
-            Err(Failure::worded("lost", &message, Exit::Conflict))
+        same => {
+            let otherwise = match how {
+                How::Assign => "they were assigned before",
+                How::Release => "they were not reserved",
+            };
+            let message = format!(
+                "{same} of {distinct} codes have not changed: the campaign lacks them, or {otherwise}; `find` shows which"
+            );
+            Err(Failure::new(Exit::Partly, message))
         }
     }
+}
+
+/// Settles the codes, some at once, and adds up what became of them as far as it comes.
+async fn settle(
+    backend: &dyn Backend,
+    how: How,
+    campaign: &CampaignId,
+    codes: &[Code],
+    id: Option<&ReserveId>,
+    sum: &mut Settled,
+) -> Result<(), Failure> {
+    for some in codes.chunks(SETTLED_AT_ONCE) {
+        let settled = backend.settle(how, campaign, some.to_vec(), id).await?;
+        sum.count.r#in += settled.count.r#in;
+        sum.count.updated += settled.count.updated;
+        if let Some(lost) = settled.lost {
+            sum.lost.get_or_insert_default().extend(lost);
+        }
+    }
+    Ok(())
+}
+
+fn print(sum: &Settled, json: bool) -> Result<(), Failure> {
+    if json {
+        return output::json(sum);
+    }
+    output::numbers(&[("in", sum.count.r#in), ("updated", sum.count.updated)])?;
+    for lost in sum.lost.iter().flatten() {
+        output::line(format_args!("{:<10} {lost}", "lost"))?;
+    }
+    Ok(())
 }

@@ -80,8 +80,8 @@ pub(crate) struct SettledCount {
 #[derive(Serialize, Deserialize)]
 pub(crate) struct Saved {
     pub(crate) count: SavedCount,
-    /// The first rejected rows.
-    #[serde(default)]
+    /// The first rejected rows; missing if there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub(crate) rejected: Vec<Rejected>,
 }
 
@@ -169,7 +169,85 @@ impl fmt::Display for JobState {
 }
 
 /// The imports of a campaign.
-#[derive(Serialize, Deserialize)]
+#[derive(Deserialize)]
 pub(crate) struct Imports {
     pub(crate) imports: Vec<ImportJob>,
+}
+
+/// An export into the bucket that a host runs.
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct ExportJob {
+    pub(crate) id: String,
+    pub(crate) campaign_id: String,
+    pub(crate) file: String,
+    pub(crate) state: JobState,
+    /// Codes that are written.
+    pub(crate) out: u64,
+    pub(crate) bytes: u64,
+    pub(crate) created: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) started: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<String>,
+}
+
+/// The exports of a campaign into the bucket.
+#[derive(Deserialize)]
+pub(crate) struct Exports {
+    pub(crate) exports: Vec<ExportJob>,
+}
+
+/// A job of either kind.
+#[derive(Serialize)]
+#[serde(tag = "kind", rename_all = "lowercase")]
+pub(crate) enum Job {
+    Import(ImportJob),
+    Export(ExportJob),
+}
+
+impl Job {
+    pub(crate) fn kind(&self) -> &'static str {
+        match self {
+            Job::Import(_) => "import",
+            Job::Export(_) => "export",
+        }
+    }
+
+    pub(crate) fn id(&self) -> &str {
+        match self {
+            Job::Import(job) => &job.id,
+            Job::Export(job) => &job.id,
+        }
+    }
+
+    pub(crate) fn state(&self) -> JobState {
+        match self {
+            Job::Import(job) => job.state,
+            Job::Export(job) => job.state,
+        }
+    }
+
+    /// When it was asked for. Later ones are greater texts.
+    pub(crate) fn created(&self) -> &str {
+        match self {
+            Job::Import(job) => &job.created,
+            Job::Export(job) => &job.created,
+        }
+    }
+
+    pub(crate) fn error(&self) -> Option<&str> {
+        match self {
+            Job::Import(job) => job.error.as_deref(),
+            Job::Export(job) => job.error.as_deref(),
+        }
+    }
+}
+
+/// All jobs of a campaign.
+#[derive(Serialize)]
+pub(crate) struct Jobs {
+    pub(crate) jobs: Vec<Job>,
 }

@@ -14,10 +14,11 @@ use super::super::Configuration;
 use super::super::exit::{Exit, Failure};
 use super::answers::{SettledCount, Undone};
 use super::{
-    Backend, Counts, Found, Held, HeldCode, How, ImportJob, Imports, Input, JobState, Rejected, Saved,
-    SavedCount, Settled, Wish,
+    Backend, Counts, ExportJob, Exports, Found, Held, HeldCode, How, ImportJob, Imports, Input, JobState,
+    Rejected, Saved, SavedCount, Settled, Wish,
 };
 use crate::cli::Format;
+use crate::lines::Form;
 use crate::reply::timestamp;
 use crate::routes::type_in_key;
 
@@ -188,6 +189,39 @@ impl Backend for Direct {
         known(self.service.import(campaign, id).await?)?;
         Ok(self.service.rejected_rows(id).map_ok(Rejected::from).err_into().boxed())
     }
+
+    async fn begin_export(
+        &self,
+        campaign: &CampaignId,
+        wish: Wish,
+        format: Format,
+    ) -> Result<ExportJob, Failure> {
+        let form = match format {
+            Format::Csv => Form::Csv,
+            Format::Ndjson => Form::Ndjson,
+        };
+        // As a host names it.
+        let file = format!("exports/{}/{}.{}", campaign.as_str(), uuid::Uuid::new_v4(), form.ending());
+        Ok(self.service.begin_export(campaign, export(wish)?, file).await?.into())
+    }
+
+    async fn exports(&self, campaign: &CampaignId) -> Result<Exports, Failure> {
+        let jobs = self.service.export_jobs(campaign).await?;
+        Ok(Exports { exports: jobs.into_iter().map(ExportJob::from).collect() })
+    }
+
+    async fn export_job(&self, campaign: &CampaignId, id: &str) -> Result<ExportJob, Failure> {
+        known_export(self.service.export_job(campaign, id).await?)
+    }
+
+    async fn cancel_export(&self, campaign: &CampaignId, id: &str) -> Result<ExportJob, Failure> {
+        known_export(self.service.cancel_export(campaign, id).await?)
+    }
+}
+
+fn known_export(job: Option<code_service::ExportJob>) -> Result<ExportJob, Failure> {
+    job.map(ExportJob::from)
+        .ok_or_else(|| Failure::worded("not_found", "the campaign has no export of this id", Exit::NotFound))
 }
 
 fn known(job: Option<code_service::ImportJob>) -> Result<ImportJob, Failure> {
@@ -257,6 +291,23 @@ impl From<code_service::ImportJob> for ImportJob {
             rejected: job.rejected,
             bytes: job.bytes,
             size: job.size,
+            error: job.error,
+        }
+    }
+}
+
+impl From<code_service::ExportJob> for ExportJob {
+    fn from(job: code_service::ExportJob) -> Self {
+        ExportJob {
+            campaign_id: job.campaign.as_str().to_owned(),
+            state: job.state.into(),
+            out: job.rows,
+            bytes: job.bytes,
+            created: timestamp(job.created),
+            started: job.started.map(timestamp),
+            ended: job.ended.map(timestamp),
+            id: job.id,
+            file: job.file,
             error: job.error,
         }
     }

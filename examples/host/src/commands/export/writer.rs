@@ -4,9 +4,11 @@ use std::io::{self, BufWriter, Write};
 
 use crate::cli::Format;
 use crate::commands::backend::Found;
+use crate::commands::output::csv_error;
 
 /// The columns of CSV, and the names in NDJSON.
-const COLUMNS: [&str; 7] = ["code", "type", "status", "saved", "reserved", "assigned", "reserveId"];
+pub(super) const COLUMNS: [&str; 7] =
+    ["code", "type", "status", "saved", "reserved", "assigned", "reserveId"];
 
 /// How much is written at once.
 const BUFFER: usize = 256 << 10;
@@ -37,10 +39,10 @@ impl<W: Write> Writer<W> {
             }
             Writer::Csv { writer, header } => {
                 if std::mem::take(header) {
-                    writer.write_record(COLUMNS)?;
+                    writer.write_record(COLUMNS).map_err(csv_error)?;
                 }
                 let Found { code, r#type, status, saved, reserved, assigned, reserve_id } = found;
-                writer.write_record([
+                let written = writer.write_record([
                     code.as_str(),
                     r#type,
                     status,
@@ -48,8 +50,8 @@ impl<W: Write> Writer<W> {
                     reserved.as_deref().unwrap_or_default(),
                     assigned.as_deref().unwrap_or_default(),
                     reserve_id.as_deref().unwrap_or_default(),
-                ])?;
-                Ok(())
+                ]);
+                written.map_err(csv_error)
             }
         }
     }
@@ -60,7 +62,7 @@ impl<W: Write> Writer<W> {
             Writer::Ndjson(writer) => writer.flush(),
             Writer::Csv { writer, header } => {
                 if std::mem::take(header) {
-                    writer.write_record(COLUMNS)?;
+                    writer.write_record(COLUMNS).map_err(csv_error)?;
                 }
                 writer.flush()
             }

@@ -14,7 +14,7 @@ use tokio_util::io::StreamReader;
 
 use super::super::super::exit::Failure;
 use super::super::{Found, Rejected, Wish};
-use super::{Remote, Trouble};
+use super::call::{Remote, Trouble};
 use crate::reply::timestamp;
 
 /// How long a host may send nothing. It sends an empty line now and then while it finds nothing.
@@ -76,7 +76,7 @@ impl Export {
                 self.lines.insert(opened)
             }
         };
-        let Some(line) = lines.next().await.map_err(|_| Trouble::Silent)? else { return Ok(None) };
+        let Some(line) = lines.next().await.map_err(|_| Trouble::Silent(None))? else { return Ok(None) };
         let found = serde_json::from_slice(line);
         found.map(Some).map_err(|_| Trouble::Refused(self.remote.unknown_answer()))
     }
@@ -85,7 +85,8 @@ impl Export {
         let query = query(&self.wish);
         let query: Vec<(&str, &str)> = query.iter().map(|(name, value)| (*name, value.as_str())).collect();
         let request = self.remote.request(Method::GET, &self.campaign, &["codes"], &query);
-        self.remote.send(request.header(ACCEPT, "application/x-ndjson")).await
+        let request = request.map_err(Trouble::Refused)?;
+        self.remote.open(request.header(ACCEPT, "application/x-ndjson")).await
     }
 }
 
@@ -119,7 +120,7 @@ impl Lines {
     }
 }
 
-fn query(wish: &Wish) -> Vec<(&'static str, String)> {
+pub(super) fn query(wish: &Wish) -> Vec<(&'static str, String)> {
     let date = |date: Option<SystemTime>| date.map(timestamp);
     let spans = &wish.spans;
     [
@@ -146,10 +147,10 @@ pub(super) fn rejected(
 ) -> impl Stream<Item = Result<Rejected, Failure>> + Send {
     let lines = (remote, Lines::of(response), true);
     stream::try_unfold(lines, |(remote, mut lines, is_header)| async move {
-        if is_header && lines.next().await.map_err(|_| remote.failure(Trouble::Silent))?.is_none() {
+        if is_header && lines.next().await.map_err(|_| remote.failure(Trouble::Silent(None)))?.is_none() {
             return Ok(None);
         }
-        let line = lines.next().await.map_err(|_| remote.failure(Trouble::Silent))?;
+        let line = lines.next().await.map_err(|_| remote.failure(Trouble::Silent(None)))?;
         let Some(line) = line else { return Ok(None) };
         let mut reader = csv::ReaderBuilder::new().has_headers(false).from_reader(line);
         let row = reader.deserialize().next().and_then(Result::ok).ok_or_else(|| remote.unknown_answer())?;
