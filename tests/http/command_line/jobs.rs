@@ -2,6 +2,7 @@
 
 use std::io::{BufRead, BufReader};
 use std::process::Output;
+use std::sync::mpsc;
 use std::time::Duration;
 
 use code_service_tests::supervised::wait_until;
@@ -203,15 +204,17 @@ async fn a_job_that_nobody_begins_is_told_of_and_can_be_followed_later() {
     let file = InBucket::new(&tool.campaign, csv(10));
     let args = ["import", "--bucket-key", &file.key];
     let mut import = tool.command(&args).spawn().expect("the built host can be run");
-    let mut lines = BufReader::new(import.stderr.take().expect("it was asked for as a pipe")).lines();
-    let mut next = || lines.next().expect("another line").expect("UTF-8");
-    let first = next();
-    let id = first.strip_prefix("import ").expect("the id");
-    let second = next();
-    assert!(second.contains("still queued"), "{second}");
-    assert_eq!(tool.json(&["jobs", "show", id])["state"], "queued");
+    let lines = BufReader::new(import.stderr.take().expect("it was asked for as a pipe")).lines();
+    let (sender, told) = mpsc::channel();
+    // To its end, which comes with that of the command.
+    std::thread::spawn(move || lines.map_while(Result::ok).try_for_each(|line| sender.send(line)));
+    let said: Vec<String> = (0..2).filter_map(|_| told.recv_timeout(Duration::from_secs(60)).ok()).collect();
     interrupt(import.id());
     assert_eq!(import.wait().expect("our own child").code(), Some(130));
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[1].contains("still queued"), "{said:?}");
+    let id = said[0].strip_prefix("import ").expect("the id");
+    assert_eq!(tool.json(&["jobs", "show", id])["state"], "queued");
 }
 
 #[tokio::test]
