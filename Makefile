@@ -25,7 +25,8 @@ demo: tools ## run those commands and check what they answer
 	@$(TARGET)/debug/run --demo
 
 test: tools ## every test, against a real MongoDB that they start; a short chaos; and mistakes that chaos must find
-	cargo test --workspace
+	# Tests wait for processes more than they work.
+	RUST_TEST_THREADS=$$((2 * $$(nproc))) cargo test --workspace
 	# How fast it recovers is for a machine that does nothing else.
 	$(TARGET)/debug/chaos --minutes 2 --normal 30 --at-least 5000,4
 	$(MAKE) mutants
