@@ -27,8 +27,8 @@ fn mocha(node: Node) {
 /// The same on any runtime, with the package in this folder, and returns what they say.
 fn mocha_on(mut runtime: Command, modules: &Path, name: &str) -> String {
     let server = Mongod::shared();
-    // Beside the package, where a user's would be.
-    let folder = modules.join("../test");
+    // Beside the package, where a user's would be; others run them at the same time.
+    let folder = modules.join("..").join(format!("test-{name}"));
     let _ = std::fs::remove_dir_all(&folder);
     succeeds(Command::new("cp").arg("-r").arg(root().join("bindings-node/test")).arg(&folder));
     let files = std::fs::read_dir(&folder).expect("it was made");
