@@ -30,7 +30,8 @@ enum Mishap {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_import_survives_the_death_of_its_host_of_the_primary_and_of_its_connection() {
-    // With a second column, so that some of it is still to come whenever the connection is cut.
+    // With a second column, so that much of it is still to come whenever the connection is cut: ten megabytes and more
+    // can be on their way.
     let file = File::with_columns(100_000, &"x".repeat(500));
     import_through(file, &[Mishap::HostKilled, Mishap::PrimaryKilled, Mishap::BucketCut]).await;
 }
@@ -41,7 +42,8 @@ async fn an_import_survives_the_death_of_its_host_of_the_primary_and_of_its_conn
 async fn five_million_rows_survive_ten_mishaps() {
     use Mishap::{BucketCut, HostKilled, PrimaryKilled};
     let thrice = [HostKilled, PrimaryKilled, BucketCut].repeat(3);
-    import_through(File::of(5_000_000), &[thrice, vec![HostKilled]].concat()).await;
+    import_through(File::with_columns(5_000_000, &"x".repeat(60)), &[thrice, vec![HostKilled]].concat())
+        .await;
 }
 
 async fn import_through(file: File, mishaps: &[Mishap]) {
@@ -127,7 +129,7 @@ struct Ground {
 
 impl Ground {
     async fn new(file: &File) -> Ground {
-        let set = ReplicaSet::start();
+        let set = ReplicaSet::start_with(1.0);
         let uri = set.uri_for(&fresh_database());
         Host::run(&["create-indexes"], &[("TITAN_MONGO__URI", &uri)]);
         let server = tokio::task::spawn_blocking(S3::shared).await.expect("the server starts");

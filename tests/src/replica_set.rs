@@ -17,7 +17,7 @@ use crate::proxy::Proxy;
 use crate::server::Server;
 
 /// The storage engine's cache of each member, in GB.
-const CACHE: Option<f32> = Some(0.25);
+const CACHE: f32 = 0.25;
 
 /// What three members may come to write in a long run, in bytes.
 const ROOM: u64 = 8 << 30;
@@ -39,8 +39,16 @@ impl ReplicaSet {
     /// # Panics
     /// When no mongod can be found, or the set does not come up. All functions panic when they wait in vain.
     pub fn start() -> ReplicaSet {
+        ReplicaSet::start_with(CACHE)
+    }
+
+    /// The same with a cache of so many GB for each member: a small one keeps few codes.
+    ///
+    /// # Panics
+    /// As [`ReplicaSet::start`].
+    pub fn start_with(cache: f32) -> ReplicaSet {
         let servers: Vec<Server> = std::thread::scope(|scope| {
-            let starts = [(); 3].map(|()| scope.spawn(|| Server::start_in(&folder(), CACHE)));
+            let starts = [(); 3].map(|()| scope.spawn(|| Server::start_in(&folder(), Some(cache))));
             starts.into_iter().map(|start| start.join().expect("a member starts")).collect()
         });
         let proxies = servers.iter().map(|server| Proxy::start(server.port())).collect();

@@ -10,7 +10,7 @@ use mongodb::ClientSession;
 use mongodb::bson::{Bson, DateTime, Document, RawDocumentBuf, doc};
 use mongodb::error::{Error as DriverError, ErrorKind as DriverErrorKind, UNKNOWN_TRANSACTION_COMMIT_RESULT};
 use mongodb::options::{Acknowledgment, ReadConcern, WriteConcern};
-use tokio::sync::watch;
+use tokio::sync::{RwLock, watch};
 
 use super::records::{self, IN_FLIGHT};
 use crate::claim::Pool;
@@ -42,6 +42,8 @@ pub(super) struct Work {
     pub(super) marks: Mutex<HashSet<i64>>,
     /// Whether the job is still this process's.
     pub(super) lost: watch::Receiver<bool>,
+    /// Batches share it, unless one has failed, and is tried again alone.
+    pub(super) crowd: RwLock<()>,
     /// For transactions: few, so that whoever comes after this process can end them.
     pub(super) sessions: Mutex<Vec<ClientSession>>,
 }
@@ -87,14 +89,26 @@ impl Work {
     where
         F: Future<Output = std::result::Result<(), Trouble>>,
     {
+        let mut alone = false;
         loop {
-            match attempt().await {
+            // Two large transactions can stand in each other's way for ever in a server that has little memory.
+            let tried = if alone {
+                let _alone = self.crowd.write().await;
+                attempt().await
+            } else {
+                let _one_of_some = self.crowd.read().await;
+                attempt().await
+            };
+            match tried {
                 Ok(()) => return Ok(Outcome::Done),
                 Err(Trouble::DoneBefore) => return Ok(Outcome::DoneBefore),
                 Err(Trouble::Final(error)) => return Err(error),
                 Err(Trouble::Known) => {}
                 Err(Trouble::Passing) if self.is_lost() => return Ok(Outcome::Lost),
-                Err(Trouble::Passing) => tokio::time::sleep(PAUSE).await,
+                Err(Trouble::Passing) => {
+                    alone = true;
+                    tokio::time::sleep(PAUSE).await;
+                }
             }
         }
     }

@@ -9,6 +9,7 @@ use std::time::Duration;
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use mongodb::bson::{Bson, DateTime, Document, doc};
+use tokio::sync::RwLock;
 
 use super::ImportJob;
 use super::batch::{Outcome, Work};
@@ -119,6 +120,7 @@ impl RunningImport {
             marks: HashSet::new().into(),
             lost: owned.lost(),
             sessions: Vec::new().into(),
+            crowd: RwLock::new(()),
         };
         RunningImport {
             work: Arc::new(work),
