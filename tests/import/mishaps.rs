@@ -38,7 +38,7 @@ async fn an_import_survives_the_death_of_its_host_of_the_primary_and_of_its_conn
 
 /// `make millions`
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-#[ignore = "takes a quarter of an hour"]
+#[ignore = "takes an hour on two cores"]
 async fn five_million_rows_survive_ten_mishaps() {
     use Mishap::{BucketCut, HostKilled, PrimaryKilled};
     let thrice = [HostKilled, PrimaryKilled, BucketCut].repeat(3);
