@@ -335,9 +335,15 @@ impl Owned {
         parsed
     }
 
-    /// Lets others have it at once. The sessions go back to the driver, which uses them for other calls.
+    /// Changes it for the last time. Its sessions go back to the driver, which uses them for other calls.
+    pub(crate) async fn let_go(&self, mut fields: Document) -> Result<bool> {
+        fields.insert("sessions", "$$REMOVE");
+        self.set(fields).await
+    }
+
+    /// Lets others have it at once.
     pub(crate) async fn give_back(&self) -> Result<bool> {
-        self.set(doc! { "lease": "$$NOW", "sessions": "$$REMOVE" }).await
+        self.let_go(doc! { "lease": "$$NOW" }).await
     }
 
     pub(crate) fn bytes(&self) -> i64 {

@@ -402,16 +402,15 @@ impl RunningImport {
             End::Lost => return Ok(()),
             End::GivenBack => return self.owned.give_back().await.map(drop),
             End::Undone => {
-                let undone = doc! { "state": JobState::Undone.as_str(), "sessions": "$$REMOVE" };
-                return self.owned.set(undone).await.map(drop);
+                return self.owned.let_go(doc! { "state": JobState::Undone.as_str() }).await.map(drop);
             }
             End::NotUndone(reason) => {
                 let reason = match records::undone(store, self.id()).await?.removed {
                     0 => format!("nothing was removed: {reason}"),
                     removed => format!("only {removed} of its codes were removed: {reason}"),
                 };
-                let as_before = doc! { "state": "$before", "error": literal(reason), "sessions": "$$REMOVE" };
-                return self.owned.set(as_before).await.map(drop);
+                let as_before = doc! { "state": "$before", "error": literal(reason) };
+                return self.owned.let_go(as_before).await.map(drop);
             }
             End::Completed => JobState::Completed,
             End::Cancelled => JobState::Cancelled,
@@ -431,9 +430,9 @@ impl RunningImport {
         let totals = records::totals(store, self.id()).await?;
         let fields = doc! {
             "state": state.as_str(), "ended": "$$NOW", "totals": literal(totals.document()),
-            "bytes": self.owned.bytes(), "sessions": "$$REMOVE",
+            "bytes": self.owned.bytes(),
         };
-        self.owned.set(fields).await.map(drop)
+        self.owned.let_go(fields).await.map(drop)
     }
 }
 

@@ -9,8 +9,9 @@ use super::{Common, Format};
 /// Import a file of codes into a campaign.
 ///
 /// Of CSV the first column counts, and a first line that is just `code`, or the header of an export, is skipped; a line
-/// of NDJSON is a text, or an object with a `code`. A file whose name ends with .gz is unpacked. Importing a file again is safe: codes that are
-/// there keep their reservation and assignment. Rows that hold no valid code are listed on standard error.
+/// of NDJSON is a text, or an object with a `code`. A file whose name ends with .gz is unpacked. Importing a file again
+/// is safe: codes that are there keep their reservation and assignment. Rows that hold no valid code are listed on
+/// standard error.
 ///
 /// A file of the bucket (--bucket-key) is imported by the hosts, as a job that `jobs` shows and that outlives this
 /// command. The exit code is 9 if rows were rejected, and 3 if there is no such file in the bucket.

@@ -66,8 +66,8 @@ pub(crate) async fn run(configuration: &Configuration, arguments: Generate) -> R
         }
         let rest = format!(
             "{codes} codes were generated, and more may be: `export --campaign {} --type {} --saved-since {}` has them",
-            quoted(campaign.as_str()),
-            quoted(code_type.as_str()),
+            output::quoted(campaign.as_str()),
+            output::quoted(code_type.as_str()),
             timestamp(generated.since),
         );
         Failure { message: format!("{}; {rest}", failure.message), ..failure }
@@ -122,13 +122,8 @@ fn hits(Strength { codes, guess, .. }: &Strength) -> String {
     format!("with {codes} of them one guess in {:.0} hits", (1.0 / guess).max(1.0))
 }
 
-/// A text as an argument in a shell.
-fn quoted(text: &str) -> String {
-    format!("'{}'", text.replace('\'', r"'\''"))
-}
-
 fn write_csv(writer: &mut csv::Writer<impl Write>, code: &Code) -> io::Result<()> {
-    Ok(writer.write_record([code.as_str()])?)
+    writer.write_record([code.as_str()]).map_err(output::csv_error)
 }
 
 /// Writes codes as they come; the bar has their number.
@@ -143,19 +138,4 @@ async fn write(
         write(&code)?;
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_shell_takes_a_quoted_text_as_it_is() {
-        for text in ["summer", "it's $HOME", "`a` \"b\" \\", "'"] {
-            let said = std::process::Command::new("sh")
-                .args(["-c", &format!("printf %s {}", quoted(text))])
-                .output();
-            assert_eq!(String::from_utf8_lossy(&said.expect("sh is there").stdout), text);
-        }
-    }
 }

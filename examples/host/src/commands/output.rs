@@ -70,6 +70,15 @@ pub(crate) fn shown(text: &str) -> String {
     text.chars().flat_map(|c| if c.is_control() { c.escape_default().collect() } else { vec![c] }).collect()
 }
 
+/// A word as a shell takes it for one.
+pub(crate) fn quoted(word: &str) -> String {
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
+    if !word.is_empty() && word.chars().all(is_plain) {
+        return word.to_owned();
+    }
+    format!("'{}'", word.replace('\'', r"'\''"))
+}
+
 /// The name of a file that is not whole yet.
 pub(crate) fn part_of(file: &Path) -> PathBuf {
     let mut name = file.as_os_str().to_owned();
@@ -140,6 +149,24 @@ mod tests {
     fn a_rate_is_a_whole_number() {
         assert_eq!(rate(216_971.929_7), "216,972/s");
         assert_eq!(rate(0.2), "0/s");
+    }
+
+    #[test]
+    fn a_word_is_quoted_where_a_shell_would_take_it_for_another() {
+        assert_eq!(quoted("http://localhost:8080/v1"), "http://localhost:8080/v1");
+        assert_eq!(quoted("summer tour"), "'summer tour'");
+        assert_eq!(quoted("Mike's $1"), r"'Mike'\''s $1'");
+        assert_eq!(quoted(""), "''");
+    }
+
+    #[test]
+    fn a_shell_takes_a_quoted_text_as_it_is() {
+        for text in ["summer", "it's $HOME", "`a` \"b\" \\", "'"] {
+            let said = std::process::Command::new("sh")
+                .args(["-c", &format!("printf %s {}", quoted(text))])
+                .output();
+            assert_eq!(String::from_utf8_lossy(&said.expect("sh is there").stdout), text);
+        }
     }
 
     #[test]

@@ -88,26 +88,5 @@ fn follow_command(common: &Common, id: &str) -> String {
     if let Some(file) = &token_file {
         words.extend(["--token-file", file]);
     }
-    words.into_iter().map(quoted).collect::<Vec<_>>().join(" ")
-}
-
-fn quoted(word: &str) -> String {
-    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_./:".contains(c);
-    if !word.is_empty() && word.chars().all(is_plain) {
-        return word.to_owned();
-    }
-    format!("'{}'", word.replace('\'', r"'\''"))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_word_is_quoted_where_a_shell_would_take_it_for_another() {
-        assert_eq!(quoted("http://localhost:8080/v1"), "http://localhost:8080/v1");
-        assert_eq!(quoted("summer tour"), "'summer tour'");
-        assert_eq!(quoted("Mike's $1"), r"'Mike'\''s $1'");
-        assert_eq!(quoted(""), "''");
-    }
+    words.into_iter().map(output::quoted).collect::<Vec<_>>().join(" ")
 }
