@@ -31,9 +31,9 @@ pub enum Event<'a> {
         /// Those that were there.
         updated: u64,
     },
-    /// Candidates were fetched into a pool's window.
+    /// A pool was looked through for candidates, as far as its window needs them.
     Fetched {
-        /// How many.
+        /// How many came into the window. 0: there are no more than those that are being claimed.
         candidates: usize,
         /// How many the window holds now.
         window: usize,

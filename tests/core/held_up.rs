@@ -1,8 +1,9 @@
 //! A reserve that is held up half way: what happens meanwhile to the codes that it has already.
 
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use code_service::{CodeService, ErrorKind, Reservation, Reserve, Result};
+use code_service::{CodeService, ErrorKind, Event, Observer, Reservation, Reserve, Result};
 use mongodb::bson::doc;
 use tokio::task::JoinHandle;
 
@@ -10,6 +11,14 @@ use crate::support::*;
 
 /// More than one command takes, so that one of them gets through while the other one is held up.
 const ALL: u32 = 1_500;
+
+/// How far the command that gets through has come, and the look for more that follows.
+#[derive(PartialEq)]
+enum Seen {
+    Nothing,
+    Batch,
+    NoMore,
+}
 
 /// A pool of which somebody has one code in a transaction: a command that wants it waits.
 struct HeldUp {
@@ -19,7 +28,8 @@ struct HeldUp {
 }
 
 impl HeldUp {
-    /// Begins the reserve and returns once it has some of its codes.
+    /// Begins the reserve and returns once it has some of its codes, and has seen that there are no more: a look that
+    /// is still under way would not see what becomes of them.
     async fn new(wish: Reserve, ttl: Duration) -> HeldUp {
         let ground = Ground::new(ALL as usize).await;
         let mut other = ground.codes.client().start_session().await.expect("starts");
@@ -29,10 +39,21 @@ impl HeldUp {
 
         let mut options = ground.options();
         options.reservation_ttl = ttl;
+        let seen = Arc::new(Mutex::new(Seen::Nothing));
+        let sees = Arc::clone(&seen);
+        options.observer = Some(Observer::new(move |event| {
+            let mut seen = sees.lock().expect("nothing panics while it holds this lock");
+            match event {
+                Event::Batch { .. } => *seen = Seen::Batch,
+                Event::Fetched { candidates: 0, .. } if *seen == Seen::Batch => *seen = Seen::NoMore,
+                _ => (),
+            }
+        }));
         let service = CodeService::connect(options).await.expect("connects");
         let reserve = tokio::spawn(async move { service.reserve(wish).await });
-        while ground.reserved_documents().await == 0 {
+        while *seen.lock().expect("nothing panics while it holds this lock") != Seen::NoMore {
             assert!(!reserve.is_finished(), "it waits for the one that is taken");
+            tokio::time::sleep(Duration::from_millis(1)).await;
         }
         HeldUp { ground, other, reserve }
     }

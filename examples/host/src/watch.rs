@@ -74,7 +74,7 @@ pub(crate) fn observer() -> Observer {
             codes("inserted", inserted);
             codes("updated", updated);
         }
-        Event::Fetched { window, .. } => histogram!(WINDOW).record(float(window)),
+        Event::Fetched { candidates: 1.., window } => histogram!(WINDOW).record(float(window)),
         Event::Batch { callers, codes, won } => {
             histogram!(BATCH_CALLERS).record(float(callers));
             histogram!(BATCH_CODES).record(float(codes));

@@ -182,6 +182,7 @@ impl Worker {
             return;
         }
         let Some(pass) = answer.empty_since.filter(|pass| *pass > self.forgot) else { return };
+        self.store.saw(observer::Event::Fetched { candidates: 0, window: self.window.len() });
         // What flies may be lost yet, and then the pool must be looked at again.
         if !self.window.is_empty() || self.flying + self.astray > 0 {
             self.dry = true;
