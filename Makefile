@@ -95,10 +95,10 @@ load: tools ## the host with ten times as many callers as it answers at once, wi
 	cargo test --release --workspace --test http -- --ignored --nocapture --test-threads 1 \
 	    ten_times ten_thousand five_thousand
 
-millions: tools ## five million codes in and out beside the database's own speed, and in through ten mishaps; takes an hour on two cores; SEED=7
+millions: tools ## five million codes in and out beside the database's own speed, and in through ten mishaps; takes half an hour on two cores; SEED=7
 	cargo build --release --workspace
 	CODE_SERVICE_HOST=$(abspath $(TARGET))/release/code-service-host \
-	    cargo test --workspace --test import -- --ignored --nocapture --test-threads 1 five_million
+	    cargo test --release --workspace --test import -- --ignored --nocapture --test-threads 1 five_million
 
 lint: ## formatting and clippy, warnings are errors
 	cargo fmt --all --check
