@@ -111,7 +111,8 @@ audit: ## licences, sources and known advisories of the dependencies
 	.ci/audit
 
 package: ## the crate as it would be published, built from its package alone
-	cargo package --package code-service
+	# That it compiles is asked, not how fast it is.
+	cargo package --package code-service --config profile.dev.opt-level=0
 
 tools: # what the tests need beside the toolchain and python3
 	@.ci/tools
