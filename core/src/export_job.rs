@@ -6,15 +6,17 @@
 //! A file is written whole or not at all, by whoever runs the job; two who write it at once write the same name, and
 //! either's is good.
 
+use std::pin::pin;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::{Duration, SystemTime};
 
-use futures_util::StreamExt;
-use futures_util::stream::BoxStream;
+use futures_util::stream::{self, BoxStream};
+use futures_util::{StreamExt, future};
 use mongodb::bson::{DateTime, Document, doc};
+use tokio_util::sync::CancellationToken;
 
-use crate::error::{ErrorKind, Result};
+use crate::error::{Error, ErrorKind, Result};
 use crate::export::{self, Export, Span};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
 use crate::queue::{self, JobState, Kind, Owned, Wanted, corrupt, literal, number};
@@ -157,6 +159,9 @@ pub(crate) async fn next(store: &Store) -> Result<Option<RunningExport>> {
     Ok(Some(RunningExport { owned, campaign, wanted, file }))
 }
 
+/// For how long whoever writes a file may throw away what is there of it.
+const GRACE: Duration = Duration::from_secs(5);
+
 /// How it ended for this process.
 #[derive(Debug, Clone)]
 enum End {
@@ -182,7 +187,8 @@ impl RunningExport {
     /// then the job waits for whoever is there next.
     ///
     /// `write` writes the codes into the file, adds to the number what bytes that makes, and answers when the file is
-    /// there, or why it cannot be written. It is dropped when the job is cancelled, and leaves nothing behind then.
+    /// there, or why it cannot be written. An error among the codes, as there is one when the job is cancelled or is to
+    /// stop, tells it to leave nothing behind; for that it has 5 seconds, and is dropped then.
     ///
     /// # Errors
     /// `unavailable` if the database does not answer at the end: the export is run again.
@@ -206,14 +212,32 @@ impl RunningExport {
                 _ => End::Failed(error.to_string()),
             })),
         });
+        let off = CancellationToken::new();
+        let is_off = off.clone();
+        let last = stream::once(async move { is_off.is_cancelled() });
+        let last = last.filter_map(|off| future::ready(off.then_some(Err(Error::Closed))));
+        let codes = codes.take_until(off.clone().cancelled_owned()).chain(last).boxed();
+        let mut writing = pin!(write(codes, Arc::clone(&self.owned.bytes)));
+        let called_off = async {
+            tokio::select! {
+                () = self.owned.called_off() => End::Cancelled,
+                () = stop => End::GivenBack,
+            }
+        };
         let end = tokio::select! {
-            written = write(codes.boxed(), Arc::clone(&self.owned.bytes)) => match (broken.get(), written) {
+            written = &mut writing => match (broken.get(), written) {
                 (Some(why), _) => why.clone(),
                 (None, Ok(())) => End::Completed,
                 (None, Err(reason)) => End::Failed(reason),
             },
-            () = self.owned.called_off() => End::Cancelled,
-            () = stop => End::GivenBack,
+            end = called_off => {
+                off.cancel();
+                match tokio::time::timeout(GRACE, writing).await {
+                    // It had all codes already.
+                    Ok(Ok(())) if broken.get().is_none() => End::Completed,
+                    _ => end,
+                }
+            }
         };
         let rows = i64::try_from(rows.load(Ordering::Relaxed)).unwrap_or(i64::MAX);
         patiently(store.patience, || self.finish(&end, rows)).await?;

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use code_service_tests::Mongod;
+use code_service_tests::host::Builder;
 use futures_util::{StreamExt, TryStreamExt};
 use mongodb::bson::{DateTime, Document, doc};
 use reqwest::{Method, Response, Version};
@@ -407,11 +408,16 @@ async fn more_exports_than_may_be_are_told_to_come_again() {
 
 /// A host on a server of the test's own.
 pub(crate) async fn on_a_server() -> (Api, Mongod) {
+    on_a_server_with(|host| host).await
+}
+
+/// The same with another host.
+pub(crate) async fn on_a_server_with(change: impl FnOnce(Builder) -> Builder) -> (Api, Mongod) {
     let server = tokio::task::spawn_blocking(Mongod::start).await.expect("starts");
     let uri = format!("{}&serverSelectionTimeoutMS=1000", server.uri_for("test"));
     create_indexes(&uri).await;
     let client = mongodb::Client::with_uri_str(&uri).await.expect("our own connection string");
-    (Api::of(builder(&uri).start(), client.database("test")), server)
+    (Api::of(change(builder(&uri)).start(), client.database("test")), server)
 }
 
 #[tokio::test]

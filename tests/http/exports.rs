@@ -1,12 +1,19 @@
 //! Exports into the bucket: queued, run by whatever host is there, looked up, cancelled.
 
+use std::sync::Arc;
 use std::time::Duration;
 
+use code_service_tests::s3::Fault;
 use mongodb::bson::doc;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
-use crate::client::{Answer, Api, bucket, builder, csv, prepared, send};
+use crate::client::{Answer, Api, bucket, builder, csv, prepared, send, until};
+use crate::export::{on_a_server, on_a_server_with};
+use crate::s3::Bucket;
+
+/// So many that a file of them is more than one part of S3, which has five megabytes.
+const SEVERAL_PARTS: usize = 100_000;
 
 impl Api {
     async fn begin_export(&self, query: &str) -> Answer {
@@ -166,14 +173,18 @@ async fn an_export_that_meets_what_is_no_code_fails_and_others_go_on() {
     assert_eq!(written(&api.until_export(&other, "completed").await).lines().count(), 1);
 }
 
-#[tokio::test]
-async fn an_export_that_runs_is_cancelled_and_leaves_nothing() {
-    let (api, _server) = crate::export::on_a_server().await;
-    api.upload("tm", csv(100_000)).await.data();
-    // Each batch takes a second.
+/// Each batch of a cursor takes a second.
+async fn slow_batches(api: &Api) {
     let slow = doc! { "failCommands": ["getMore"], "blockConnection": true, "blockTimeMS": 1_000 };
     let point = doc! { "configureFailPoint": "failCommand", "mode": "alwaysOn", "data": slow };
     api.db.client().database("admin").run_command(point).await.expect("test commands are enabled");
+}
+
+#[tokio::test]
+async fn an_export_that_runs_is_cancelled_and_leaves_nothing() {
+    let (api, _server) = on_a_server().await;
+    api.upload("tm", csv(100_000)).await.data();
+    slow_batches(&api).await;
     let id = queued(&api.begin_export("").await);
     api.until_export(&id, "running").await;
     let path = format!("/:campaign/exports/{id}");
@@ -202,4 +213,67 @@ async fn an_export_whose_host_is_killed_is_written_whole_by_another() {
     let done = second.until_export(&id, "completed").await;
     assert_eq!(done["out"], 200_000);
     assert_eq!(written(&done).lines().count(), 200_000);
+}
+
+#[tokio::test]
+async fn an_export_is_written_into_s3_in_parts() {
+    let bucket = Bucket::new().await;
+    let api = Api::start(|host| bucket.with_keys(host)).await;
+    api.upload("tm", csv(SEVERAL_PARTS)).await.data();
+    // To its beginning it says yes, and not at once to two parts of it.
+    let busy = |status| Fault::Answer(status, String::new());
+    bucket.proxy.faults([Fault::None, busy(503), busy(500)], Fault::None);
+    let id = queued(&api.begin_export("").await);
+    let done = api.until_export(&id, "completed").await;
+    assert_eq!(done["out"], SEVERAL_PARTS);
+    let written = bucket.object(done["file"].as_str().expect("a key")).await.expect("it is there");
+    assert_eq!(done["bytes"], written.len());
+    assert!(written.len() > 5 << 20, "one part only: {} bytes", written.len());
+    assert!(written == api.get("/:campaign/codes").await.body, "not the same as in a reply");
+    assert_eq!(bucket.uploads().await, 0);
+    let parts = bucket.proxy.asked().iter().filter(|asked| asked.line.contains("partNumber=")).count();
+    assert!(parts >= 4, "two of them twice: {parts}");
+}
+
+#[tokio::test]
+async fn an_export_into_s3_that_is_cancelled_leaves_neither_a_file_nor_parts_of_one() {
+    let bucket = Bucket::new().await;
+    let (api, _server) = on_a_server_with(|host| bucket.with_keys(host)).await;
+    api.upload("tm", csv(SEVERAL_PARTS)).await.data();
+    slow_batches(&api).await;
+    let id = queued(&api.begin_export("").await);
+    until("it is being written", async || bucket.uploads().await == 1).await;
+    send(api.request(Method::DELETE, &format!("/:campaign/exports/{id}"))).await.data();
+    let cancelled = api.until_export(&id, "cancelled").await;
+    assert_eq!(bucket.object(cancelled["file"].as_str().expect("a key")).await, None);
+    until("its parts are thrown away", async || bucket.uploads().await == 0).await;
+}
+
+#[tokio::test]
+async fn an_export_into_s3_whose_host_stops_leaves_no_parts() {
+    let bucket = Bucket::new().await;
+    let (mut api, _server) = on_a_server_with(|host| bucket.with_keys(host)).await;
+    api.upload("tm", csv(SEVERAL_PARTS)).await.data();
+    slow_batches(&api).await;
+    queued(&api.begin_export("").await);
+    until("it is being written", async || bucket.uploads().await == 1).await;
+    assert_eq!(Arc::get_mut(&mut api.host).expect("nobody else has it").stop(), 0);
+    assert_eq!(bucket.uploads().await, 0);
+}
+
+#[tokio::test]
+async fn an_export_that_s3_does_not_take_fails_and_says_why() {
+    let bucket = Bucket::new().await;
+    let api = Api::start(|host| bucket.with_keys(host)).await;
+    api.save(&["A"]).await;
+    let refusals = [
+        (403, "the service may not do that there"),
+        (404, "the bucket, or the file that was begun, is not there"),
+    ];
+    for (status, why) in refusals {
+        bucket.proxy.faults([], Fault::Answer(status, String::new()));
+        let id = queued(&api.begin_export("").await);
+        let failed = api.until_export(&id, "failed").await;
+        assert_eq!(failed["error"], format!("the bucket cannot be written to: {why}"));
+    }
 }

@@ -38,9 +38,24 @@ impl Bucket {
         s3::reads(host, &self.name, &self.proxy.url())
     }
 
+    /// A host of this bucket that has credentials.
+    pub(crate) fn with_keys(&self, host: Builder) -> Builder {
+        with_keys(self.of(host))
+    }
+
+    /// The object of this key, if there is one.
+    pub(crate) async fn object(&self, key: &str) -> Option<String> {
+        S3::shared().get(&self.name, key).await
+    }
+
+    /// How many objects are half written.
+    pub(crate) async fn uploads(&self) -> usize {
+        S3::shared().uploads(&self.name).await
+    }
+
     /// Starts one.
     async fn host(&self, change: impl FnOnce(Builder) -> Builder) -> Api {
-        Api::start(|host| change(with_keys(self.of(host)))).await
+        Api::start(|host| change(self.with_keys(host))).await
     }
 
     /// Puts a file of this name into the bucket; returns its key.

@@ -8,6 +8,7 @@ use std::sync::OnceLock;
 use std::time::Duration;
 
 use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING};
+use reqwest::{RequestBuilder, Response, StatusCode};
 
 use crate::binary::target_folder;
 use crate::host::Builder;
@@ -83,6 +84,31 @@ impl S3 {
         done(request.body(content.into())).await;
     }
 
+    /// The object of this key, if there is one.
+    ///
+    /// # Panics
+    /// As [`S3::make`], or if it is no text.
+    pub async fn get(&self, bucket: &str, key: &str) -> Option<String> {
+        let request = reqwest::Client::new().get(self.url(&format!("{bucket}/{key}")));
+        let reply = request.header(AUTHORIZATION, OWNER).send().await.expect("the server answers");
+        if reply.status() == StatusCode::NOT_FOUND {
+            return None;
+        }
+        assert!(reply.status().is_success(), "{}", reply.status());
+        Some(reply.text().await.expect("it comes whole"))
+    }
+
+    /// How many objects of the bucket are being written in parts, and are neither whole nor given up.
+    ///
+    /// # Panics
+    /// As [`S3::make`].
+    pub async fn uploads(&self, bucket: &str) -> usize {
+        let reply = done(reqwest::Client::new().get(self.url(&format!("{bucket}?uploads")))).await;
+        let list = reply.text().await.expect("it comes whole");
+        assert!(list.contains("ListMultipartUploadsResult"), "{list}");
+        list.matches("<Upload>").count()
+    }
+
     fn url(&self, path: &str) -> String {
         format!("http://127.0.0.1:{}/{path}", self.port)
     }
@@ -103,7 +129,8 @@ pub fn with_keys(host: Builder) -> Builder {
     host.env("AWS_ACCESS_KEY_ID", ACCESS_KEY).env("AWS_SECRET_ACCESS_KEY", "SECRETTEST")
 }
 
-async fn done(request: reqwest::RequestBuilder) {
+async fn done(request: RequestBuilder) -> Response {
     let reply = request.header(AUTHORIZATION, OWNER).send().await.expect("the server answers");
     assert!(reply.status().is_success(), "{}", reply.status());
+    reply
 }

@@ -211,6 +211,9 @@ fn cause(error: &Error) -> String {
     }
     let kind = match error {
         Error::Unauthenticated { .. } => "the credentials are not accepted",
+        Error::PermissionDenied { .. } => "the service may not do that there",
+        // A file that is missing is told in other words, where that can be.
+        Error::NotFound { .. } => "the bucket, or the file that was begun, is not there",
         Error::InvalidPath { .. } => "the key is none",
         Error::Precondition { .. } | Error::NotModified { .. } => "the file has changed",
         _ => "it answers with an error",

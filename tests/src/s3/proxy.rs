@@ -163,11 +163,14 @@ async fn accept(listener: std::net::TcpListener, shared: Arc<Shared>) -> io::Res
 /// An error is the end of one side, and dropping the connections tells the other one.
 async fn serve(mut client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
     client.set_nodelay(true)?;
-    // Nobody here sends a body.
-    let (head, _) = head(&mut client).await?;
+    let (head, mut content) = head(&mut client).await?;
+    let asked = parse(&head);
+    let length: usize = asked.header("content-length").parse().unwrap_or(0);
+    let left = length.saturating_sub(content.len()) as u64;
+    (&mut client).take(left).read_to_end(&mut content).await?;
     let (number, fault) = {
         let mut state = shared.state();
-        state.asked.push(parse(&head));
+        state.asked.push(asked);
         let fault = state.next.pop_front().unwrap_or_else(|| state.then.clone());
         (state.asked.len() - 1, fault)
     };
@@ -181,6 +184,7 @@ async fn serve(mut client: TcpStream, shared: Arc<Shared>) -> io::Result<()> {
     let mut server = TcpStream::connect((Ipv4Addr::LOCALHOST, shared.server)).await?;
     let (first, rest) = head.split_once("\r\n").expect("a head ends with an empty line");
     server.write_all(format!("{first}\r\n{}{rest}", shared.line).as_bytes()).await?;
+    server.write_all(&content).await?;
     // It closes the connection behind its answer, and says so.
     let (answer, begun) = self::head(&mut server).await?;
     shared.state().asked[number].answer.clone_from(&answer);
