@@ -212,6 +212,7 @@ impl RunningExport {
                 _ => End::Failed(error.to_string()),
             })),
         });
+        // An error in place of the next code: an end would look as if there were no more of them.
         let off = CancellationToken::new();
         let is_off = off.clone();
         let last = stream::once(async move { is_off.is_cancelled() });
