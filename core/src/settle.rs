@@ -52,7 +52,7 @@ pub(crate) async fn assign(
             report.updated += updated;
             let Some(id) = reserve_id.filter(|_| updated < left.len() as u64) else { break };
             // Assigned is final, so a look afterwards tells what belongs to the id, also when this call repeats one.
-            let under = under(store, among, id).await?;
+            let under = patiently(store.patience, || under(store, &among, id)).await?;
             rest.retain(&under, |code| !under.assigned.contains(code));
         }
         report.lost.extend(rest.lost(batch));
@@ -79,14 +79,14 @@ async fn assign_among(store: &Store, among: &Document, reserve_id: Option<&Reser
         return Ok(modified);
     }
     // The first one may have assigned them, and its reply is lost: what was assigned since then is of this call.
-    let now = store.server_time().await?;
+    let now = patiently(store.patience, || store.server_time()).await?;
     let since = DateTime::from_millis(now.timestamp_millis() - document::millis(begun.elapsed() + MARGIN));
     let mut ours = match reserve_id {
         Some(id) => document::assigned_under(among.clone(), id),
         None => among.clone(),
     };
     ours.insert("date.assigned", doc! { "$gte": since });
-    Ok(find(store, ours).await?.len() as u64)
+    Ok(patiently(store.patience, || find(store, &ours)).await?.len() as u64)
 }
 
 pub(crate) async fn release(
@@ -104,12 +104,12 @@ pub(crate) async fn release(
                 Some(id) if !is(Mutant::NoFence) => document::held(among.clone(), id),
                 Some(_) | None => document::reserved(among.clone()),
             };
-            let held = find(store, held).await?;
+            let held = find(store, &held).await?;
             let ended = end_reservations(store, campaign, &held).await?;
             report.updated += ended;
             let Some(id) = reserve_id.filter(|_| ended < left.len() as u64) else { break };
             let held: HashSet<Code> = held.iter().map(document::code).collect::<Result<_>>()?;
-            let under = under(store, among, id).await?;
+            let under = patiently(store.patience, || under(store, &among, id)).await?;
             // Those that were held and do not carry the id any more were released, by this call or beside it.
             rest.retain(&under, |code| under.assigned.contains(code) || !held.contains(code));
         }
@@ -170,11 +170,11 @@ struct Under {
 }
 
 /// Those of the codes that carry the id, as the primary knows them that a majority takes for it.
-async fn under(store: &Store, among: Document, id: &ReserveId) -> Result<Under> {
+async fn under(store: &Store, among: &Document, id: &ReserveId) -> Result<Under> {
     let failed = |e| database_error("looking codes up", e);
     let cursor = store
         .codes
-        .find(document::carrying(among, id))
+        .find(document::carrying(among.clone(), id))
         .projection(doc! { "_id": 1, "date.assigned": 1 })
         .read_concern(ReadConcern::linearizable())
         .max_time(SHORT)
@@ -229,7 +229,7 @@ async fn end_reservations(store: &Store, campaign: &CampaignId, held: &[Document
         let mut filter = among(codes);
         filter.extend(seen.clone());
         filter.insert("date.assigned", doc! { "$ne": Bson::Null });
-        assigned += find(store, filter).await?.len();
+        assigned += patiently(store.patience, || find(store, &filter)).await?.len();
     }
     Ok((held.len() - assigned) as u64)
 }
@@ -242,11 +242,11 @@ fn start(codes: &[Code]) -> Result<SettleReport> {
 }
 
 /// Codes with their holders, as they are now.
-async fn find(store: &Store, filter: Document) -> Result<Vec<Document>> {
+async fn find(store: &Store, filter: &Document) -> Result<Vec<Document>> {
     let failed = |e| database_error("looking codes up", e);
     let cursor = store
         .codes
-        .find(filter)
+        .find(filter.clone())
         .projection(doc! { "_id": 1, "reserveId": 1, "date.reserved": 1 })
         .read_concern(ReadConcern::local())
         .within(SHORT)

@@ -309,11 +309,11 @@ pub(crate) fn write_error(doing: &str, reply: &Document) -> Error {
 /// What the server answers when the index that a query names is not there.
 const BAD_VALUE: i32 = 2;
 
-/// Server errors that go away: no primary, stepping down, shutting down, time-outs, write concern not met; and a cursor
-/// that is not there any more.
-const PASSING: [i32; 25] = [
+/// Server errors that go away: no primary, stepping down, shutting down, time-outs, write concern not met; a cursor that
+/// is not there any more, and a command or session that somebody has killed.
+const PASSING: [i32; 26] = [
     6, 7, 24, 43, 50, 64, 89, 91, 100, 112, 133, 134, 175, 189, 237, 239, 246, 262, 9001, 10058, 10107,
-    11600, 11602, 13435, 13436,
+    11600, 11601, 11602, 13435, 13436,
 ];
 
 /// Whether a document is there already that was to be inserted, and nothing else is wrong.

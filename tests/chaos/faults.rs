@@ -191,10 +191,11 @@ fn failure(rng: &mut StdRng) -> Document {
         0 => data.insert("closeConnection", true),
         1 => data.insert("writeConcernError", doc! { "code": 64, "errmsg": "waiting for replication" }),
         // Hosts and networks that are not there, limits of time, locks that were not had, conflicts, servers that are
-        // primary no more or shut down, and no server that fits.
+        // primary no more or shut down, no server that fits, and commands that somebody kills.
         _ => {
             let codes = [
-                6, 7, 24, 50, 89, 91, 112, 133, 134, 189, 262, 9_001, 10_107, 11_600, 11_602, 13_435, 13_436,
+                6, 7, 24, 50, 89, 91, 112, 133, 134, 189, 262, 9_001, 10_107, 11_600, 11_601, 11_602, 13_435,
+                13_436,
             ];
             data.insert("errorCode", codes[rng.random_range(0..codes.len())])
         }

@@ -1,5 +1,6 @@
 //! A server that breaks in the middle of an operation: nothing is given twice, nothing is kept unsaid.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use code_service::{CodeService, Error, ErrorKind, Options, Reserve, ReserveId, Rows};
@@ -284,6 +285,55 @@ async fn an_assign_or_release_whose_answer_is_lost_is_sent_again_and_says_what_b
         assert_eq!((report.updated, report.lost), (2, vec![]), "{fault}");
         assert_eq!(server.ground.count().await, counts(8, 0, 2), "{fault}");
     }
+}
+
+/// As an operator does, and whoever takes an import over from a process that lives all the same. What has written
+/// something is done again, and what has not may be unavailable.
+#[tokio::test]
+async fn what_somebody_kills_is_done_again() {
+    /// Again and again, until nothing is in the way.
+    async fn again<T>(call: impl AsyncFn() -> code_service::Result<T>) -> T {
+        loop {
+            match call().await {
+                Err(error) if error.kind() == ErrorKind::Unavailable => {}
+                outcome => return outcome.expect("nothing else goes wrong"),
+            }
+        }
+    }
+    let server = Breakable::new(2_000).await;
+    let service = &server.ground.service;
+    let killed = AtomicBool::new(false);
+    let call = async |n: usize| {
+        let (mut held, mut turns) = (Vec::new(), 0);
+        while !killed.load(Ordering::Relaxed) {
+            turns += 1;
+            let id = format!("{n}-{turns}");
+            let reservation = again(|| service.reserve(wish_under(&id, 40))).await;
+            let id = Some(&reservation.reserve_id);
+            let (some, rest) = reservation.codes.split_at(1);
+            let assigned = service.assign(&campaign(), some.to_vec(), id).await.expect("done again");
+            let released = again(async || service.release(&campaign(), rest.to_vec(), id).await).await;
+            assert_eq!((assigned.updated, assigned.lost, released.lost), (1, vec![], vec![]));
+            held.extend_from_slice(some);
+        }
+        held
+    };
+    let kill = async {
+        for _ in 0..40 {
+            server
+                .admin
+                .run_command(doc! { "killAllSessions": Vec::<Document>::new() })
+                .await
+                .expect("kills");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        killed.store(true, Ordering::Relaxed);
+    };
+    let (given, ()) = tokio::join!(futures_util::future::join_all((0..8).map(call)), kill);
+    let given = given.concat();
+    assert_eq!(distinct(&given).len(), given.len(), "no code twice");
+    let given = given.len() as u64;
+    assert_eq!(server.ground.count().await, counts(2_000 - given, 0, given));
 }
 
 #[tokio::test]

@@ -305,10 +305,11 @@ async fn several_who_run_one_import_at_once_count_every_row_once() {
     let again = rows[..7_000].to_vec();
     rows.extend(again);
     let queued = begin(&ground.service).await;
+    let services =
+        [ground.another_service().await, ground.another_service().await, ground.another_service().await];
     let mut running = Vec::new();
-    for _ in 0..3 {
+    for service in services {
         expire(&ground).await;
-        let service = ground.another_service().await;
         let import = next(&service).await;
         let (rows, before) = (rows.clone(), in_database(&ground).await);
         running.push(tokio::spawn(async move {

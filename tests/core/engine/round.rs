@@ -273,7 +273,7 @@ fn fault(rng: &mut StdRng) -> Fault {
         2 => None,
         // Some make the driver look for a new primary, others do not. After 91, a shutdown, it would wait ten
         // seconds for this server, which goes on.
-        _ => data.insert("errorCode", one_of(rng, &[6, 50, 189, 262, 11602])),
+        _ => data.insert("errorCode", one_of(rng, &[6, 50, 189, 262, 11601, 11602])),
     };
     if kind == 2 || (kind != 0 && rng.random_bool(0.3)) {
         data.insert("blockConnection", true);
