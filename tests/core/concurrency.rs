@@ -5,6 +5,8 @@ use std::time::{Duration, Instant};
 
 use code_service::{CodeService, Error, ErrorKind, ReserveId};
 
+use tokio::task::JoinHandle;
+
 use crate::support::*;
 
 /// Reserves single codes until there is none left. Each answer must hold one code while one is free.
@@ -191,21 +193,18 @@ async fn a_pool_that_was_sold_out_long_ago_answers_callers_who_keep_coming() {
     let ground = Ground::new(1).await;
     ground.reserve(1).await.expect("one is available");
     let start = Instant::now();
-    let mut slowest = Duration::ZERO;
-    let mut calls = Vec::new();
-    while start.elapsed() < LONGER_THAN_A_WINDOW_LIVES {
+    let (mut calls, mut late) = (Vec::new(), Vec::new());
+    // Until one is answered that came when the window was old, while others come without waiting for answers.
+    while !late.iter().any(|call: &JoinHandle<()>| call.is_finished()) {
+        assert!(start.elapsed() < Duration::from_secs(60), "who comes while others do is not answered");
         let service = ground.service.clone();
-        calls.push(tokio::spawn(async move {
-            let asked = Instant::now();
+        let call = tokio::spawn(async move {
             let error = service.reserve(wish(1)).await.expect_err("none is left");
             assert_eq!(error.kind(), ErrorKind::NotEnoughCodes);
-            asked.elapsed()
-        }));
-        // The pace of the callers, who do not wait for each other's answers.
+        });
+        if start.elapsed() < LONGER_THAN_A_WINDOW_LIVES { &mut calls } else { &mut late }.push(call);
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
-    for answered_after in gather(calls).await {
-        slowest = slowest.max(answered_after);
-    }
-    assert!(slowest < Duration::from_secs(3), "an answer took {slowest:?}");
+    calls.append(&mut late);
+    gather(calls).await;
 }

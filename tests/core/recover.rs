@@ -227,10 +227,10 @@ async fn a_call_that_was_taken_for_dead_holds_nothing_after_all() {
     let codes = format!("{}.codes", ground.test.db.name());
     let slow = doc! {
         "failCommands": ["update"], "namespace": codes, "appName": "code-service",
-        "blockConnection": true, "blockTimeMS": 1_000,
+        "blockConnection": true, "blockTimeMS": 2_000,
     };
     fail_point(&admin, doc! { "times": 1 }.into(), slow).await;
-    let service = ground.service.clone();
+    let (service, another) = (ground.service.clone(), ground.another_service().await);
     let slow = tokio::spawn(async move { service.reserve(wish_under("mine", 3)).await });
     // From here on it has the entry, and its claim is under way.
     let past = ground.ago(1).await;
@@ -240,7 +240,7 @@ async fn a_call_that_was_taken_for_dead_holds_nothing_after_all() {
         assert!(start.elapsed() < Duration::from_secs(20), "it never begins");
     }
 
-    assert!(ground.another_service().await.recover(&reserve_id("mine")).await.expect("answers").is_none());
+    assert!(another.recover(&reserve_id("mine")).await.expect("answers").is_none());
 
     let error = slow.await.expect("no panic").expect_err("somebody was told that nothing is held");
     assert_eq!(error.kind(), ErrorKind::Unavailable, "{error}");

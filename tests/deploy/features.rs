@@ -158,12 +158,12 @@ fn a_host_as_in_production_passes_what_is_run_after_a_deployment() {
 #[test]
 fn reservations_of_the_host_expire() {
     let (folder, keys) = (Folder::new("expiry"), Keys::generate());
-    let host = folder.service(&keys, |host| host.env("TITAN_CODES__RESERVATION_TTL", "2s"));
+    let host = folder.service(&keys, |host| host.env("TITAN_CODES__RESERVATION_TTL", "4s"));
     let run = folder.run(
         &[
             ("BASE_URL", &host.url("")),
             ("JWT_PRIVATE_KEY_FILE", &folder.path("private.pem")),
-            ("RESERVATION_TTL", "2"),
+            ("RESERVATION_TTL", "4"),
         ],
         &["--profile", "expiry"],
     );
@@ -190,9 +190,9 @@ fn the_node_example_passes_on_node_12() {
     // It does not describe itself.
     folder.run(&env, &["--tags", "not @openapi"]).passes("examples/node", 180);
 
-    let service = example("2s");
+    let service = example("4s");
     let url = service.url("");
-    let env = [("BASE_URL", &*url), ("JWT_PRIVATE_KEY_FILE", &key), ("RESERVATION_TTL", "2")];
+    let env = [("BASE_URL", &*url), ("JWT_PRIVATE_KEY_FILE", &key), ("RESERVATION_TTL", "4")];
     folder.run(&env, &["--profile", "expiry"]).passes("examples/node whose reservations expire", 3);
 }
 

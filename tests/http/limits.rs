@@ -46,7 +46,7 @@ const ASK: &str = "GET /heartbeat HTTP/1.1\r\nHost: localhost\r\n\r\n";
 
 #[tokio::test]
 async fn a_head_that_does_not_end_closes_its_connection() {
-    let host = host(&[("TITAN_SERVICE__HEAD_TIMEOUT", "300ms")]).await;
+    let host = host(&[("TITAN_SERVICE__HEAD_TIMEOUT", "1s")]).await;
     until_closed(&connection(&host, "GET /heartbeat HTT"));
     // Also the head of a second request.
     let mut second = connection(&host, ASK);
@@ -59,14 +59,14 @@ async fn a_head_that_does_not_end_closes_its_connection() {
 
 #[tokio::test]
 async fn a_connection_without_requests_is_closed_after_its_time_and_not_before() {
-    let host = host(&[("TITAN_SERVICE__IDLE_TIMEOUT", "1s"), ("TITAN_SERVICE__HEAD_TIMEOUT", "100ms")]).await;
+    let host = host(&[("TITAN_SERVICE__IDLE_TIMEOUT", "4s"), ("TITAN_SERVICE__HEAD_TIMEOUT", "1s")]).await;
     until_closed(&connection(&host, ""));
     let mut kept = connection(&host, ASK);
     let mut first = [0; 512];
     let size = kept.read(&mut first).expect("the host answers");
     assert!(first[..size].starts_with(b"HTTP/1.1 200"));
     // Longer than a head may take.
-    std::thread::sleep(Duration::from_millis(300));
+    std::thread::sleep(Duration::from_millis(1_500));
     kept.write_all(ASK.as_bytes()).expect("the host reads");
     let said = until_closed(&kept);
     assert!(said.starts_with("HTTP/1.1 200"), "{said}");
@@ -74,12 +74,12 @@ async fn a_connection_without_requests_is_closed_after_its_time_and_not_before()
 
 #[tokio::test]
 async fn a_body_that_stops_coming_is_refused_and_an_upload_that_is_slow_is_not() {
-    let host = host(&[("TITAN_SERVICE__BODY_TIMEOUT", "600ms"), ("TITAN_SERVICE__IDLE_TIMEOUT", "1s")]).await;
+    let host = host(&[("TITAN_SERVICE__BODY_TIMEOUT", "2s"), ("TITAN_SERVICE__IDLE_TIMEOUT", "1s")]).await;
     let said = until_closed(&connection(&host, &format!("{}A1\n", upload(6))));
     assert!(said.starts_with("HTTP/1.1 408"), "{said}");
     let mut slow = connection(&host, &upload(9));
     for row in ["A1\n", "A2\n", "A3\n"] {
-        std::thread::sleep(Duration::from_millis(300));
+        std::thread::sleep(Duration::from_millis(800));
         slow.write_all(row.as_bytes()).expect("the host reads");
     }
     let said = until_closed(&slow);

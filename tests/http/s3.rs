@@ -159,7 +159,7 @@ async fn a_slow_bucket_is_read_to_the_end_in_little_memory() {
 #[tokio::test]
 async fn a_bucket_that_falls_silent_is_asked_again_for_what_is_missing() {
     let bucket = Bucket::new().await;
-    let api = bucket.host(|host| host.env("TITAN_IMPORTS__SILENCE", "1s")).await;
+    let api = bucket.host(|host| host.env("TITAN_IMPORTS__SILENCE", "3s")).await;
     let key = bucket.put(&api, "silent.csv", csv(ROWS)).await;
     bucket.proxy.faults([Fault::None, Fault::Silent(30_000), Fault::Silent(20_000)], Fault::None);
     let done = api.import_until(&key, "completed").await;

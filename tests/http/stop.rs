@@ -87,7 +87,7 @@ async fn a_request_that_takes_too_long_is_not_waited_for() {
 fn a_host_that_is_asked_to_stop_while_it_starts_does() {
     // Nobody listens there, and it tries for 30 s.
     let uri = format!("mongodb://127.0.0.1:{}/test?replicaSet=rs0", free_port());
-    let stopped = builder(&uri).prefix(["timeout", "--preserve-status", "1"]).try_start();
+    let stopped = builder(&uri).prefix(["timeout", "--preserve-status", "3"]).try_start();
     let Err(stopped) = stopped else { panic!("it started") };
     assert_eq!(stopped.said.status, Some(0), "{stopped}");
     assert!(stopped.said.stdout.iter().any(|line| line.contains("stopping")), "{stopped}");
@@ -103,7 +103,7 @@ async fn what_callers_who_went_away_would_have_got_is_given_back_before_the_host
     api.upload("tm", csv(2_000)).await.data();
     // Every batch takes a while.
     let how = doc! { "failCommands": ["update"], "appName": "code-service", "blockConnection": true,
-    "blockTimeMS": 700 };
+    "blockTimeMS": 2_000 };
     let fail = doc! { "configureFailPoint": "failCommand", "mode": "alwaysOn", "data": how };
     client.database("admin").run_command(fail).await.expect("test commands are enabled");
     let ask = get(&format!("/{}/reserve?count=10&type=tm", api.campaign), &keys().supreme());
