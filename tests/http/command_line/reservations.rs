@@ -156,6 +156,26 @@ async fn more_codes_than_one_call_takes_are_settled_all_the_same() {
 }
 
 #[tokio::test]
+async fn on_a_terminal_a_bar_shows_how_far_it_is() {
+    let codes: String = (0..30_000).map(|number| format!("C{number}\n")).collect();
+    let file = Scratch::with("many.csv", codes);
+    for tool in tools().await {
+        for (args, what) in [
+            (&["import", file.path(), "--type", "tm"][..], "KiB"),
+            (&["assign", "--codes-file", file.path()], "of 30,000 codes"),
+        ] {
+            let seen = succeeded(&tool.on_a_terminal(args));
+            let bar = seen.split('\r').find(|line| line.contains(what) && line.contains('%'));
+            let bar = bar.unwrap_or_else(|| panic!("{args:?}: {seen:?}"));
+            assert!(bar.contains("/s") && bar.contains(" left"), "{args:?}: {bar:?}");
+            assert!(seen.lines().any(|line| line.ends_with(" 30000")), "{args:?}: {seen:?}");
+        }
+        let piped = tool.run(&["assign", "--codes-file", file.path(), "--json"]);
+        assert!(!stdout(&piped).contains('%') && !stderr(&piped).contains('%'), "{piped:?}");
+    }
+}
+
+#[tokio::test]
 async fn codes_that_are_wrong_or_missing_are_told_without_showing_them() {
     for tool in tools().await {
         let output = tool.feed(&["assign", "--codes-file", "-"], "GOOD\nSECRET\u{7}\n");

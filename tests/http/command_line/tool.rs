@@ -97,6 +97,20 @@ impl Tool {
         child.wait_with_output().expect("our own child")
     }
 
+    /// What a person sees of it at a terminal.
+    pub(super) fn on_a_terminal(&self, args: &[&str]) -> Output {
+        const TERMINAL: &str =
+            "import os, pty, sys; sys.exit(os.waitstatus_to_exitcode(pty.spawn(sys.argv[1:])))";
+        let command = self.command(args);
+        let mut terminal = Command::new("python3");
+        terminal.args(["-c", TERMINAL]).arg(command.get_program()).args(command.get_args());
+        terminal.env_clear().envs(command.get_envs().filter_map(|(name, value)| Some((name, value?))));
+        if let Some(path) = std::env::var_os("PATH") {
+            terminal.env("PATH", path);
+        }
+        terminal.env("TERM", "xterm").stdin(Stdio::null()).output().expect("python3 can be run")
+    }
+
     /// Saves codes of type `tm`.
     pub(super) fn save(&self, codes: &[&str]) {
         succeeded(&self.feed(&["import", "-", "--type", "tm"], codes.join("\n")));

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use code_service::{CampaignId, Code, ReserveId};
+use indicatif::ProgressBar;
 
 use super::backend::{Backend, How, SETTLED_AT_ONCE, Settled};
 use super::exit::{Exit, Failure};
@@ -14,7 +15,9 @@ pub(crate) async fn run(configuration: &Configuration, how: How, arguments: Sett
     let codes = codes::read(codes)?;
     let backend = backend::open(&common.through, configuration).await?;
     let mut sum = Settled::default();
-    let settled = settle(&*backend, how, &common.campaign, &codes, reserve_id.as_ref(), &mut sum).await;
+    let bar = output::bar_of_codes(Some(codes.len() as u64));
+    let settled = settle(&*backend, how, &common.campaign, &codes, reserve_id.as_ref(), &mut sum, &bar).await;
+    bar.finish_and_clear();
     let done = sum.count.r#in;
     if let Err(failure) = settled {
         if done == 0 {
@@ -60,6 +63,7 @@ async fn settle(
     codes: &[Code],
     id: Option<&ReserveId>,
     sum: &mut Settled,
+    bar: &ProgressBar,
 ) -> Result<(), Failure> {
     for some in codes.chunks(SETTLED_AT_ONCE) {
         let settled = backend.settle(how, campaign, some.to_vec(), id).await?;
@@ -68,6 +72,7 @@ async fn settle(
         if let Some(lost) = settled.lost {
             sum.lost.get_or_insert_default().extend(lost);
         }
+        bar.set_position(sum.count.r#in);
     }
     Ok(())
 }
