@@ -226,11 +226,12 @@ async fn an_undoing_that_stops_half_way_says_so_and_looks_again_at_what_is_left(
         format!("only {removed} of its codes were removed: the file has changed since the import began");
     assert_eq!((stopped.state, stopped.error), (JobState::Completed, Some(why)));
 
-    let held = ground.reserve(5).await.expect("reserves");
+    // Of more, which may be of two batches, the first of these would say how many it has.
+    let held = ground.reserve(1).await.expect("reserves");
     undo(&ground, &done.id).await;
     let stopped = run(next(&ground.service).await, &rows).await;
     let why = stopped.error.expect("it says why");
-    assert!(why.contains("at least 5 of its codes are reserved or assigned, or were"), "{why}");
+    assert!(why.contains("at least 1 of its codes are reserved or assigned, or were"), "{why}");
     assert_eq!(in_database(&ground).await, 60_000 - removed);
 
     ground.service.release(&campaign(), held.codes, None).await.expect("releases");
