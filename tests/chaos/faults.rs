@@ -27,6 +27,7 @@ pub(crate) enum Fault {
     HalfOpen,
     CutConnections,
     FailingCommands,
+    KillSessions,
     KillClient,
     PauseClient,
 }
@@ -34,7 +35,7 @@ pub(crate) enum Fault {
 use Fault::*;
 
 /// All of them: as the command line and the table of a run have them, and what they do to whom.
-const FAULTS: [(Fault, &str, &str); 15] = [
+const FAULTS: [(Fault, &str, &str); 16] = [
     (StepDown, "step-down", "the primary steps down"),
     (KillPrimary, "kill-primary", "the primary is killed, and comes back"),
     (PausePrimary, "pause-primary", "the primary stands still until another is elected, and goes on"),
@@ -48,6 +49,7 @@ const FAULTS: [(Fault, &str, &str); 15] = [
     (HalfOpen, "half-open", "connections to the primary fall silent, and nobody is told"),
     (CutConnections, "cut-connections", "all connections are closed"),
     (FailingCommands, "failing-commands", "commands fail on the primary, in all the ways that pass"),
+    (KillSessions, "kill-sessions", "what clients do on the primary is killed there, and their cursors"),
     (KillClient, "kill-client", "a client process is killed, and another takes its place"),
     (PauseClient, "pause-client", "a client process stands still, and goes on"),
 ];
@@ -148,6 +150,12 @@ impl Fault {
                 // Whoever is not there any more fails nothing.
                 if set.hello(primary).is_some() {
                     set.fail_point(primary, "off", doc! {});
+                }
+            }
+            KillSessions => {
+                for _ in 0..rng.random_range(1..=20) {
+                    set.kill_sessions(primary);
+                    pause(rng, 0..100);
                 }
             }
             KillClient => clients.replace_one(rng),

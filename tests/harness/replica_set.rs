@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use code_service_tests::supervised::{is_running, wait_until};
 use code_service_tests::{ReplicaSet, fresh_database};
+use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc};
 use mongodb::options::WriteConcern;
 use mongodb::{Client, Collection};
@@ -113,6 +114,18 @@ async fn a_fail_point_breaks_commands_of_one_member() {
     ping((primary + 1) % 3).await.expect("another member is not meant");
     ping(primary).await.expect_err("it is meant");
     ping(primary).await.expect("it was meant once");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_clients_do_is_killed_with_their_cursors() {
+    let (set, primary) = shared().await;
+    let codes = codes(&set).await;
+    codes.insert_many([doc! {}, doc! {}, doc! {}]).await.expect("inserts");
+    let cursor = codes.find(doc! {}).batch_size(1).await.expect("finds");
+    set.kill_sessions(primary);
+    cursor.try_collect::<Vec<_>>().await.expect_err("its cursor is gone");
+    let cursor = codes.find(doc! {}).batch_size(1).await.expect("finds");
+    assert_eq!(cursor.try_collect::<Vec<_>>().await.expect("another one is not").len(), 3);
 }
 
 #[test]

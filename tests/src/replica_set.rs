@@ -212,6 +212,11 @@ impl ReplicaSet {
         self.servers[member].ask(&command).expect("test commands are enabled");
     }
 
+    /// Kills all that clients do on a member at that moment, cursors and transactions with it, as an operator can.
+    pub fn kill_sessions(&self, member: usize) {
+        self.servers[member].ask(&doc! { "killAllSessions": [] }).expect("a member that runs does it");
+    }
+
     /// Ends all that tests have broken: members run, proxies and fail points do nothing. Returns the primary.
     pub fn mend(&mut self) -> usize {
         for server in &mut self.servers {
