@@ -112,5 +112,5 @@ describe('arguments of any kind', () => {
         assert(error.code !== 'internal', what);
       }
     }
-  }).timeout(120000);
+  }).timeout(240000);
 });

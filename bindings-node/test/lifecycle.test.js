@@ -81,7 +81,7 @@ describe('a service', () => {
   });
 
   it('leaves nothing behind when it is closed, however often', async function cycles() {
-    this.timeout(300000);
+    this.timeout(600000);
     const { uri } = options();
     const cycle = async () => {
       const codes = await CodeService.connect({ uri });
@@ -185,7 +185,7 @@ describe('a service', () => {
       }
     }
     await codes.close();
-  }).timeout(60000);
+  }).timeout(180000);
 
   it('takes a signal that is none, and answers all the same', async () => {
     const codes = await stocked(10);

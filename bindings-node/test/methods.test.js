@@ -102,7 +102,7 @@ describe('the methods', () => {
     const both = [codes.assign({ ...settle, codes: half, reserveId: 'all' }), codes.release({ ...settle, codes: rest })];
     assert.deepStrictEqual((await Promise.all(both)).map(({ updated }) => updated), [50000, 50000]);
     assert.deepStrictEqual(await codes.count(POOL), { available: 50000, reserved: 0, assigned: 50000 });
-  }).timeout(60000);
+  }).timeout(180000);
 
   it('find tells all about a code', async () => {
     const codes = await stocked(1);

@@ -341,9 +341,9 @@ impl Owned {
         self.set(fields).await
     }
 
-    /// Lets others have it at once.
+    /// Lets others have it at once. It is nobody's then, so that what the heart has sent cannot put the lease off.
     pub(crate) async fn give_back(&self) -> Result<bool> {
-        self.let_go(doc! { "lease": "$$NOW" }).await
+        self.let_go(doc! { "lease": "$$NOW", "owner": "$$REMOVE" }).await
     }
 
     pub(crate) fn bytes(&self) -> i64 {

@@ -78,6 +78,12 @@ pub(crate) async fn expire(ground: &Ground) {
     ground.test.db.collection::<Document>("codes.jobs").update_many(doc! {}, gone).await.expect("update");
 }
 
+/// Whose the only job is.
+async fn owned(ground: &Ground) -> Option<String> {
+    let job = ground.test.db.collection::<Document>("codes.jobs").find_one(doc! {}).await.expect("finds");
+    job.expect("there is one").get_str("owner").ok().map(str::to_owned)
+}
+
 pub(crate) async fn in_database(ground: &Ground) -> u64 {
     ground.codes.count_documents(doc! {}).await.expect("counts")
 }
@@ -93,6 +99,7 @@ async fn an_import_waits_runs_and_is_completed() {
     let import = next(&ground.service).await;
     assert_eq!((import.id(), import.file()), (queued.id.as_str(), "a.csv"));
     assert_eq!(look(&ground, &queued.id).await.state, JobState::Running);
+    assert!(owned(&ground).await.is_some());
     assert!(ground.service.next_import().await.expect("asks").is_none(), "it is had by one");
 
     let done = run(import, &rows).await;
@@ -262,6 +269,8 @@ async fn who_comes_next_goes_on_where_another_has_stopped() {
     for _ in 0..4 {
         let stopped = run_a_little(&ground, &rows, saved + 1).await;
         assert_eq!(stopped.state, JobState::Running);
+        // Or the last beat of its heart could come after that, and put the lease off.
+        assert_eq!(owned(&ground).await, None, "it is nobody's");
         saved = in_database(&ground).await;
     }
     let done = run(next(&ground.service).await, &rows).await;

@@ -1,8 +1,10 @@
 //! What is left of attempts that died: asked for, or coming back by itself.
 
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use code_service::{CodeService, ErrorKind, ReservationState};
+use code_service::{CodeService, ErrorKind, Event, Observer, ReservationState};
 use code_service_tests::Mongod;
 use mongodb::bson::{DateTime, Document, doc};
 
@@ -197,20 +199,43 @@ async fn an_id_in_use_elsewhere_stays_so_after_an_attempt_under_it_has_died() {
     assert_eq!(ground.count().await, counts(7, 3, 0));
 }
 
+/// Another process, and how often it has looked into the ledger.
+async fn looking(ground: &Ground) -> (CodeService, Arc<AtomicUsize>) {
+    let looks = Arc::<AtomicUsize>::default();
+    let looked = Arc::clone(&looks);
+    let mut options = ground.options();
+    options.observer = Some(Observer::new(move |event| {
+        if matches!(event, Event::Command { name: "aggregate", succeeded: true, .. }) {
+            looked.fetch_add(1, Ordering::Relaxed);
+        }
+    }));
+    let service = CodeService::connect(options).await.expect("the server runs");
+    looks.store(0, Ordering::Relaxed);
+    (service, looks)
+}
+
 #[tokio::test]
 async fn who_is_told_that_nothing_is_held_is_told_the_truth_about_calls_that_wait() {
     let ground = Ground::new(100).await;
     for round in 0..10 {
         let id = format!("mine-{round}");
         let mut attempt = DeadAttempt::new(&ground, &id, 3).await;
-        attempt.entry.insert("lease", ground.ago(-200).await);
+        attempt.entry.insert("lease", ground.ago(-MINUTE).await);
         attempt.entry.insert("sweep", ground.ago(-MINUTE).await);
         attempt.lay_out(&ground, &[]).await;
-        let (asking, calling) = (ground.another_service().await, ground.another_service().await);
+        let ((asking, asked), (calling, called)) = (looking(&ground).await, looking(&ground).await);
         let held_id = reserve_id(&id);
+        let end = async {
+            // Both wait for it.
+            while asked.load(Ordering::Relaxed) == 0 || called.load(Ordering::Relaxed) == 0 {
+                tokio::time::sleep(Duration::from_millis(1)).await;
+            }
+            let over = doc! { "$set": { "lease": ground.ago(1).await } };
+            ground.ledger.update_one(doc! { "_id": &id }, over).await.expect("updates");
+        };
 
-        let (recovered, reserved) =
-            tokio::join!(asking.recover(&held_id), calling.reserve(wish_under(&id, 3)));
+        let (recovered, reserved, ()) =
+            tokio::join!(asking.recover(&held_id), calling.reserve(wish_under(&id, 3)), end);
 
         let recovered = recovered.expect("answers");
         assert_eq!(recovered.is_some(), reserved.is_ok(), "{recovered:?}, {reserved:?}");

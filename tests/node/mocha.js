@@ -6,7 +6,7 @@
 
 const Mocha = require('mocha');
 
-const mocha = new Mocha({ reporter: 'dot', timeout: 60000 });
+const mocha = new Mocha({ reporter: 'dot', timeout: 180000 });
 process.argv.slice(2).forEach((file) => mocha.addFile(file));
 const run = mocha.run((failures) => {
   process.exitCode = failures > 0 ? 1 : 0;
