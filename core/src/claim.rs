@@ -250,15 +250,19 @@ pub(crate) async fn give_back(store: &Store, holder: &Holder, patience: Duration
         sent.0 += 1;
         let held = held.clone();
         async {
-            let now = store.server_time().await?;
-            let held = document::begun_before(held, document::later(now, batch::BEGINS));
+            let deadline = document::later(store.server_time().await?, batch::BEGINS);
             let command = doc! {
                 "update": store.codes.name(),
-                "updates": [{ "q": held, "u": document::released(), "multi": true }],
+                "updates": [{ "q": document::begun_before(held, deadline), "u": document::released(), "multi": true }],
                 "writeConcern": { "w": "majority", "j": true },
                 "maxTimeMS": document::millis(GIVES_BACK),
             };
-            store.write("giving codes back", command, GIVES_BACK).await
+            let given_back = store.write("giving codes back", command, GIVES_BACK).await?;
+            // One that has begun too late says what one says that has found nothing.
+            if given_back == 0 && store.server_time().await? >= deadline {
+                return Err(Error::unavailable("codes were given back too late"));
+            }
+            Ok(())
         }
     })
     .await;

@@ -225,7 +225,7 @@ async fn insert(
     .await?;
     let mut known: HashSet<Code> = known.into_iter().map(|place| drawn[place].clone()).collect();
     if sent > 1 && !known.is_empty() {
-        for ours in saved_at(&store, &pool, &known, saved).await? {
+        for ours in patiently(store.patience, || saved_at(&store, &pool, &known, saved)).await? {
             known.remove(&ours);
         }
     }

@@ -335,15 +335,16 @@ impl Owned {
         parsed
     }
 
-    /// Changes it for the last time. Its sessions go back to the driver, which uses them for other calls.
+    /// Changes it for the last time. Its sessions go back to the driver, which uses them for other calls. It is nobody's
+    /// then, so that what the heart has sent cannot put off the lease of whoever comes next.
     pub(crate) async fn let_go(&self, mut fields: Document) -> Result<bool> {
-        fields.insert("sessions", "$$REMOVE");
+        fields.extend(doc! { "sessions": "$$REMOVE", "owner": "$$REMOVE" });
         self.set(fields).await
     }
 
-    /// Lets others have it at once. It is nobody's then, so that what the heart has sent cannot put the lease off.
+    /// Lets others have it at once.
     pub(crate) async fn give_back(&self) -> Result<bool> {
-        self.let_go(doc! { "lease": "$$NOW", "owner": "$$REMOVE" }).await
+        self.let_go(doc! { "lease": "$$NOW" }).await
     }
 
     pub(crate) fn bytes(&self) -> i64 {

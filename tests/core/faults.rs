@@ -1,9 +1,12 @@
 //! A server that breaks in the middle of an operation: nothing is given twice, nothing is kept unsaid.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use code_service::{CodeService, Error, ErrorKind, Options, Reserve, ReserveId, Rows};
+use code_service::{
+    CodeService, Error, ErrorKind, Event, Observer, Options, Reservation, Reserve, ReserveId, Rows,
+};
 use code_service_tests::Mongod;
 use mongodb::bson::{Document, doc};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
@@ -47,8 +50,24 @@ impl Breakable {
         self.admin.run_command(met).await.expect("a command comes");
     }
 
-    async fn mend(&self) {
-        fail_point(&self.admin, "off".into(), doc! {}).await;
+    /// Ends the fault, and returns how many commands have failed.
+    async fn mend(&self) -> i64 {
+        fail_point(&self.admin, "off".into(), doc! {}).await
+    }
+
+    /// How many documents have been updated.
+    async fn updated(&self) -> i64 {
+        let status = self.admin.run_command(doc! { "serverStatus": 1 }).await.expect("a server");
+        let documents = status.get_document("metrics").and_then(|metrics| metrics.get_document("document"));
+        documents.and_then(|documents| documents.get_i64("updated")).expect("counted")
+    }
+
+    async fn wait_until_updated(&self, times: i64) {
+        let start = Instant::now();
+        while self.updated().await < times {
+            assert!(start.elapsed() < Duration::from_secs(20), "nothing goes back");
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
     }
 
     /// The codes that nobody can know of are none: everything reserved is held under one of these ids.
@@ -64,6 +83,9 @@ impl Breakable {
 fn cut() -> Document {
     doc! { "closeConnection": true }
 }
+
+/// What a command ends with that somebody kills.
+const INTERRUPTED: i32 = 11_601;
 
 fn once() -> Document {
     doc! { "times": 1 }
@@ -155,12 +177,7 @@ async fn a_read_that_fails_once_is_repeated_unseen() {
 #[tokio::test]
 async fn what_a_caller_who_has_left_may_have_got_by_a_command_that_failed_goes_back() {
     let server = Breakable::new(10).await;
-    let status = || async {
-        let status = server.admin.run_command(doc! { "serverStatus": 1 }).await.expect("a server");
-        let documents = status.get_document("metrics").and_then(|metrics| metrics.get_document("document"));
-        documents.and_then(|documents| documents.get_i64("updated")).expect("counted")
-    };
-    let before = status().await;
+    let before = server.updated().await;
     let mut late_and_unsafe = unsafe_write();
     late_and_unsafe.extend(doc! { "blockConnection": true, "blockTimeMS": 500 });
     // The block and the error count one each.
@@ -171,11 +188,7 @@ async fn what_a_caller_who_has_left_may_have_got_by_a_command_that_failed_goes_b
     call.abort();
     call.await.expect_err("the command is held up for longer");
     // Four are taken, and four go back.
-    let patience = Instant::now() + Duration::from_secs(20);
-    while status().await < before + 8 {
-        assert!(Instant::now() < patience, "nothing goes back");
-        tokio::time::sleep(Duration::from_millis(20)).await;
-    }
+    server.wait_until_updated(before + 8).await;
     server.assert_nothing_lost(&[]).await;
 }
 
@@ -302,15 +315,25 @@ async fn an_assign_or_release_whose_answer_is_lost_is_sent_again_and_says_what_b
 async fn what_somebody_kills_is_done_again() {
     /// Again and again, until nothing is in the way.
     async fn again<T>(call: impl AsyncFn() -> code_service::Result<T>) -> T {
+        let start = Instant::now();
         loop {
             match call().await {
-                Err(error) if error.kind() == ErrorKind::Unavailable => {}
+                Err(error) if error.kind() == ErrorKind::Unavailable => {
+                    assert!(start.elapsed() < Duration::from_secs(60), "it stays away: {error:?}");
+                }
                 outcome => return outcome.expect("nothing else goes wrong"),
             }
         }
     }
     let server = Breakable::new(2_000).await;
-    let service = &server.ground.service;
+    let failed = Arc::<AtomicU64>::default();
+    let (sees, mut options) = (Arc::clone(&failed), server.ground.options());
+    options.observer = Some(Observer::new(move |event| {
+        if matches!(event, Event::Command { succeeded: false, .. }) {
+            sees.fetch_add(1, Ordering::Relaxed);
+        }
+    }));
+    let service = &CodeService::connect(options).await.expect("connects");
     let killed = AtomicBool::new(false);
     let call = async |n: usize| {
         let (mut held, mut turns) = (Vec::new(), 0);
@@ -328,7 +351,11 @@ async fn what_somebody_kills_is_done_again() {
         held
     };
     let kill = async {
-        for _ in 0..40 {
+        let mut kills = 0;
+        // Some are met.
+        while kills < 40 || failed.load(Ordering::Relaxed) < 10 {
+            assert!(kills < 4_000, "nothing is killed");
+            kills += 1;
             server
                 .admin
                 .run_command(doc! { "killAllSessions": Vec::<Document>::new() })
@@ -343,6 +370,48 @@ async fn what_somebody_kills_is_done_again() {
     assert_eq!(distinct(&given).len(), given.len(), "no code twice");
     let given = given.len() as u64;
     assert_eq!(server.ground.count().await, counts(2_000 - given, 0, given));
+}
+
+/// Who had to repeat it would be told that what it has released is lost.
+#[tokio::test]
+async fn a_release_that_has_released_some_waits_for_the_rest() {
+    /// More than are released at once.
+    const MANY: usize = 3_000;
+    let server = Breakable::new(MANY).await;
+    let Reservation { codes, reserve_id, .. } = server.ground.reserve(MANY as u32).await.expect("available");
+    let met = server.fail("update", once(), slow(500)).await;
+    let service = server.ground.service.clone();
+    let call = tokio::spawn(async move { service.release(&campaign(), codes, Some(&reserve_id)).await });
+    server.wait_until_met(met).await;
+    server.fail("find", once(), doc! { "errorCode": INTERRUPTED }).await;
+    let report = call.await.expect("no panic").expect("looks again");
+    assert_eq!((report.updated, report.lost), (MANY as u64, vec![]));
+    assert_eq!(server.ground.count().await, counts(MANY as u64, 0, 0));
+}
+
+/// It does nothing then, and says what one says that finds nothing.
+#[tokio::test]
+async fn codes_that_go_back_too_late_go_back_by_another_command() {
+    let server = Breakable::new(10).await;
+    for _ in 0..10 {
+        let before = server.updated().await;
+        let met = server.fail("update", once(), slow(500)).await;
+        let service = server.ground.service.clone();
+        let call = tokio::spawn(async move { service.reserve(wish(4)).await });
+        server.wait_until_met(met).await;
+        call.abort();
+        call.await.expect_err("the command is held up for longer");
+        // Set once that one is through. Longer than a command may take until the server begins with it.
+        let met = server.fail("update", once(), slow(1_500)).await;
+        // Four are taken, and four go back.
+        server.wait_until_updated(before + 8).await;
+        server.assert_nothing_lost(&[]).await;
+        if server.mend().await > met {
+            return;
+        }
+        // They went back before the server knew that it should be slow.
+    }
+    panic!("they always go back in time");
 }
 
 #[tokio::test]

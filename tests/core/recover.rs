@@ -227,7 +227,9 @@ async fn who_is_told_that_nothing_is_held_is_told_the_truth_about_calls_that_wai
         let held_id = reserve_id(&id);
         let end = async {
             // Both wait for it.
+            let start = Instant::now();
             while asked.load(Ordering::Relaxed) == 0 || called.load(Ordering::Relaxed) == 0 {
+                assert!(start.elapsed() < Duration::from_secs(20), "one of them does not look");
                 tokio::time::sleep(Duration::from_millis(1)).await;
             }
             let over = doc! { "$set": { "lease": ground.ago(1).await } };

@@ -101,19 +101,24 @@ async fn what_callers_who_went_away_would_have_got_is_given_back_before_the_host
     let client = mongodb::Client::with_uri_str(server.uri()).await.expect("our own connection string");
     let mut api = Api::of(builder(&uri).start(), client.database("test"));
     api.upload("tm", csv(2_000)).await.data();
-    // Every batch takes a while.
+    // Every batch takes a while, and begins early enough to take codes.
     let how = doc! { "failCommands": ["update"], "appName": "code-service", "blockConnection": true,
-    "blockTimeMS": 2_000 };
+    "blockTimeMS": 700 };
     let fail = doc! { "configureFailPoint": "failCommand", "mode": "alwaysOn", "data": how };
     client.database("admin").run_command(fail).await.expect("test commands are enabled");
     let ask = get(&format!("/{}/reserve?count=10&type=tm", api.campaign), &keys().supreme());
-    let callers: Vec<TcpStream> = (0..32)
-        .map(|_| {
-            let mut stream = TcpStream::connect((Ipv4Addr::LOCALHOST, api.host.port())).expect("it listens");
-            stream.write_all(ask.as_bytes()).expect("the host reads");
-            stream
-        })
-        .collect();
+    let updated = async || {
+        let status =
+            client.database("admin").run_command(doc! { "serverStatus": 1 }).await.expect("a server");
+        let documents = status.get_document("metrics").and_then(|metrics| metrics.get_document("document"));
+        documents.and_then(|documents| documents.get_i64("updated")).expect("counted")
+    };
+    let before = updated().await;
+    let connect = |_| TcpStream::connect((Ipv4Addr::LOCALHOST, api.host.port())).expect("it listens");
+    let mut callers: Vec<TcpStream> = (0..32).map(connect).collect();
+    for caller in &mut callers {
+        caller.write_all(ask.as_bytes()).expect("the host reads");
+    }
     until("all of them are there", async || {
         api.get("/metrics").await.body.lines().any(|line| line == "http_requests_in_flight 32")
     })
@@ -123,6 +128,7 @@ async fn what_callers_who_went_away_would_have_got_is_given_back_before_the_host
     assert_eq!(host.stop(), 0);
     let reserved = api.stored().await.iter().filter(|code| code.contains_key("reserveId")).count();
     assert_eq!(reserved, 0, "held for nobody");
+    assert!(updated().await >= before + 20, "some were taken, and went back");
 }
 
 /// A `PUT` under a new id, as bytes.
