@@ -26,14 +26,15 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use std::time::Duration;
 
 use mongodb::bson::{DateTime, Document, doc};
+use mongodb::options::ReadConcern;
 use tokio::sync::{mpsc, oneshot};
 use tracing::Span;
 
 use crate::document;
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::{CampaignId, Code, CodeType, ReserveId};
-use crate::store::Store;
-use crate::task::patiently;
+use crate::store::{Store, database_error};
+use crate::task::{SHORT, Within, patiently};
 use worker::{Demand, Worker};
 
 pub(crate) use candidates::available;
@@ -224,14 +225,14 @@ const GIVES_BACK: Duration = Duration::from_secs(5);
 /// For how long to try to give codes back when nobody waits for it.
 const UNSEEN: Duration = Duration::from_secs(600);
 
-/// How often a give-back was sent.
+/// How many give-backs were sent that nobody has answered.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Sent(usize);
+pub(crate) struct Unanswered(usize);
 
-impl Sent {
-    /// Whether nothing of it can be under way any more.
-    pub(crate) fn once(self) -> bool {
-        self.0 == 1
+impl Unanswered {
+    /// Whether nothing of them can be under way any more.
+    pub(crate) fn is_none(self) -> bool {
+        self.0 == 0
     }
 }
 
@@ -240,34 +241,47 @@ impl Sent {
 ///
 /// # Errors
 /// After one, nothing of it can happen any more either.
-pub(crate) async fn give_back(store: &Store, holder: &Holder, patience: Duration) -> Result<Sent> {
+pub(crate) async fn give_back(store: &Store, holder: &Holder, patience: Duration) -> Result<Unanswered> {
     let mut held = document::held(doc! {}, &holder.id);
     if let Some(date) = holder.date {
         held.insert("date.reserved", date);
     }
-    let mut sent = Sent(0);
-    let done = patiently(patience, || {
-        sent.0 += 1;
-        let held = held.clone();
-        async {
-            let deadline = document::later(store.server_time().await?, batch::BEGINS);
-            let command = doc! {
-                "update": store.codes.name(),
-                "updates": [{ "q": document::begun_before(held, deadline), "u": document::released(), "multi": true }],
-                "writeConcern": { "w": "majority", "j": true },
-                "maxTimeMS": document::millis(GIVES_BACK),
-            };
-            let given_back = store.write("giving codes back", command, GIVES_BACK).await?;
-            // One that has begun too late says what one says that has found nothing.
-            if given_back == 0 && store.server_time().await? >= deadline {
-                return Err(Error::unavailable("codes were given back too late"));
-            }
-            Ok(())
+    let (held, unanswered) = (&held, &AtomicUsize::new(0));
+    let done = patiently(patience, || async move {
+        let deadline = document::later(store.server_time().await?, batch::BEGINS);
+        let command = doc! {
+            "update": store.codes.name(),
+            "updates": [{
+                "q": document::begun_before(held.clone(), deadline), "u": document::released(), "multi": true,
+            }],
+            "writeConcern": { "w": "majority", "j": true },
+            "maxTimeMS": document::millis(GIVES_BACK),
+        };
+        unanswered.fetch_add(1, Ordering::Relaxed);
+        let given_back = store.write("giving codes back", command, GIVES_BACK).await?;
+        unanswered.fetch_sub(1, Ordering::Relaxed);
+        // One that has begun too late says what one says that finds nothing.
+        if given_back == 0 && is_any(store, held).await? {
+            return Err(Error::unavailable("codes were given back too late"));
         }
+        Ok(())
     })
     .await;
     if done.is_err() {
         tokio::time::sleep(batch::BEGINS + GIVES_BACK).await;
     }
-    done.map(|_| sent)
+    done.map(|()| Unanswered(unanswered.load(Ordering::Relaxed)))
+}
+
+/// Whether there are such codes, as the primary knows them that a majority takes for it.
+async fn is_any(store: &Store, held: &Document) -> Result<bool> {
+    let found = store
+        .codes
+        .find_one(held.clone())
+        .projection(doc! { "_id": 1 })
+        .read_concern(ReadConcern::linearizable())
+        .max_time(SHORT)
+        .within(SHORT)
+        .await;
+    found.map(|found| found.is_some()).map_err(|e| database_error("looking for codes to give back", e))
 }

@@ -119,14 +119,14 @@ pub(crate) async fn claim_all(
         let tasks = &store.tasks;
         let (store, pool, holder) = (store.clone(), pool.clone(), holder.clone());
         let give_back = async move {
-            let given_back = claim::give_back(&store, &holder, store.patience).await;
+            let unanswered = claim::give_back(&store, &holder, store.patience).await;
             // From here on the caller is told what may be held, and nobody else gives it back.
             claim.keep();
-            let given_back = given_back.map_err(|e| unknown(&holder, e))?;
+            let unanswered = unanswered.map_err(|e| unknown(&holder, e))?;
             if let Some(error) = error {
                 return Err(error);
             }
-            if !given_back.once() {
+            if !unanswered.is_none() {
                 // The network may still hold one that would take what is claimed now under the same name.
                 return Err(Error::unavailable("the database did not answer: nothing is held, try again"));
             }

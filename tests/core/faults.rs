@@ -50,24 +50,13 @@ impl Breakable {
         self.admin.run_command(met).await.expect("a command comes");
     }
 
-    /// Ends the fault, and returns how many commands have failed.
-    async fn mend(&self) -> i64 {
-        fail_point(&self.admin, "off".into(), doc! {}).await
+    async fn mend(&self) {
+        fail_point(&self.admin, "off".into(), doc! {}).await;
     }
 
-    /// How many documents have been updated.
-    async fn updated(&self) -> i64 {
-        let status = self.admin.run_command(doc! { "serverStatus": 1 }).await.expect("a server");
-        let documents = status.get_document("metrics").and_then(|metrics| metrics.get_document("document"));
-        documents.and_then(|documents| documents.get_i64("updated")).expect("counted")
-    }
-
-    async fn wait_until_updated(&self, times: i64) {
-        let start = Instant::now();
-        while self.updated().await < times {
-            assert!(start.elapsed() < Duration::from_secs(20), "nothing goes back");
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+    /// The collection of the codes.
+    fn codes(&self) -> String {
+        format!("{}.codes", self.ground.test.name)
     }
 
     /// The codes that nobody can know of are none: everything reserved is held under one of these ids.
@@ -177,7 +166,12 @@ async fn a_read_that_fails_once_is_repeated_unseen() {
 #[tokio::test]
 async fn what_a_caller_who_has_left_may_have_got_by_a_command_that_failed_goes_back() {
     let server = Breakable::new(10).await;
-    let before = server.updated().await;
+    let updated = || async {
+        let status = server.admin.run_command(doc! { "serverStatus": 1 }).await.expect("a server");
+        let documents = status.get_document("metrics").and_then(|metrics| metrics.get_document("document"));
+        documents.and_then(|documents| documents.get_i64("updated")).expect("counted")
+    };
+    let before = updated().await;
     let mut late_and_unsafe = unsafe_write();
     late_and_unsafe.extend(doc! { "blockConnection": true, "blockTimeMS": 500 });
     // The block and the error count one each.
@@ -188,7 +182,11 @@ async fn what_a_caller_who_has_left_may_have_got_by_a_command_that_failed_goes_b
     call.abort();
     call.await.expect_err("the command is held up for longer");
     // Four are taken, and four go back.
-    server.wait_until_updated(before + 8).await;
+    let start = Instant::now();
+    while updated().await < before + 8 {
+        assert!(start.elapsed() < Duration::from_secs(20), "nothing goes back");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
     server.assert_nothing_lost(&[]).await;
 }
 
@@ -280,8 +278,8 @@ async fn an_error_that_does_not_pass_is_told_at_once_and_keeps_nothing() {
     const FOR_GOOD: i32 = 14;
     for wish in [wish(2), wish_under("mine", 2)] {
         let server = Breakable::new(3).await;
-        let codes = format!("{}.codes", server.ground.test.name);
-        server.fail("update", doc! { "skip": 0 }, doc! { "errorCode": FOR_GOOD, "namespace": codes }).await;
+        let fault = doc! { "errorCode": FOR_GOOD, "namespace": server.codes() };
+        server.fail("update", doc! { "skip": 0 }, fault).await;
         let start = Instant::now();
         let error = server.ground.service.reserve(wish.clone()).await.expect_err("it cannot be done");
         assert_eq!(error.kind(), ErrorKind::Internal, "{error}");
@@ -379,11 +377,13 @@ async fn a_release_that_has_released_some_waits_for_the_rest() {
     const MANY: usize = 3_000;
     let server = Breakable::new(MANY).await;
     let Reservation { codes, reserve_id, .. } = server.ground.reserve(MANY as u32).await.expect("available");
-    let met = server.fail("update", once(), slow(500)).await;
+    // From the second look on, which is for the second part.
+    let fault = doc! { "errorCode": INTERRUPTED, "namespace": server.codes() };
+    let met = server.fail("find", doc! { "skip": 1 }, fault).await;
     let service = server.ground.service.clone();
     let call = tokio::spawn(async move { service.release(&campaign(), codes, Some(&reserve_id)).await });
     server.wait_until_met(met).await;
-    server.fail("find", once(), doc! { "errorCode": INTERRUPTED }).await;
+    server.mend().await;
     let report = call.await.expect("no panic").expect("looks again");
     assert_eq!((report.updated, report.lost), (MANY as u64, vec![]));
     assert_eq!(server.ground.count().await, counts(MANY as u64, 0, 0));
@@ -392,26 +392,18 @@ async fn a_release_that_has_released_some_waits_for_the_rest() {
 /// It does nothing then, and says what one says that finds nothing.
 #[tokio::test]
 async fn codes_that_go_back_too_late_go_back_by_another_command() {
-    let server = Breakable::new(10).await;
-    for _ in 0..10 {
-        let before = server.updated().await;
-        let met = server.fail("update", once(), slow(500)).await;
-        let service = server.ground.service.clone();
-        let call = tokio::spawn(async move { service.reserve(wish(4)).await });
-        server.wait_until_met(met).await;
-        call.abort();
-        call.await.expect_err("the command is held up for longer");
-        // Set once that one is through. Longer than a command may take until the server begins with it.
-        let met = server.fail("update", once(), slow(1_500)).await;
-        // Four are taken, and four go back.
-        server.wait_until_updated(before + 8).await;
-        server.assert_nothing_lost(&[]).await;
-        if server.mend().await > met {
-            return;
-        }
-        // They went back before the server knew that it should be slow.
-    }
-    panic!("they always go back in time");
+    let server = Breakable::new(3).await;
+    // All but the claim, for longer than it may take until the server begins with one.
+    let mut fault = slow(1_500);
+    fault.insert("namespace", server.codes());
+    let met = server.fail("update", doc! { "skip": 1 }, fault).await;
+    let mut call = Box::pin(server.ground.reserve(1));
+    assert!(futures_util::poll!(&mut call).is_pending());
+    while server.ground.reserved_documents().await < 1 {}
+    drop(call);
+    server.wait_until_met(met).await;
+    server.mend().await;
+    assert_nothing_is_lost(&server.ground, &[], 3).await;
 }
 
 #[tokio::test]
