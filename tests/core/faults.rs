@@ -4,9 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-use code_service::{
-    CodeService, Error, ErrorKind, Event, Observer, Options, Reservation, Reserve, ReserveId, Rows,
-};
+use code_service::{CodeService, Error, ErrorKind, Event, Observer, Options, Reserve, ReserveId, Rows};
 use code_service_tests::Mongod;
 use mongodb::bson::{Document, doc};
 use tokio::sync::{Mutex, MutexGuard, OnceCell};
@@ -376,12 +374,16 @@ async fn a_release_that_has_released_some_waits_for_the_rest() {
     /// More than are released at once.
     const MANY: usize = 3_000;
     let server = Breakable::new(MANY).await;
-    let Reservation { codes, reserve_id, .. } = server.ground.reserve(MANY as u32).await.expect("available");
+    // Not by the service, which would go on looking for others to reserve.
+    let held = doc! { "reserveId": "mine", "date.reserved": server.ground.now().await };
+    server.ground.codes.update_many(doc! {}, doc! { "$set": held }).await.expect("updates");
+    let all = codes(names(MANY));
     // From the second look on, which is for the second part.
     let fault = doc! { "errorCode": INTERRUPTED, "namespace": server.codes() };
     let met = server.fail("find", doc! { "skip": 1 }, fault).await;
     let service = server.ground.service.clone();
-    let call = tokio::spawn(async move { service.release(&campaign(), codes, Some(&reserve_id)).await });
+    let call =
+        tokio::spawn(async move { service.release(&campaign(), all, Some(&reserve_id("mine"))).await });
     server.wait_until_met(met).await;
     server.mend().await;
     let report = call.await.expect("no panic").expect("looks again");
