@@ -51,9 +51,9 @@ pub struct Options {
     /// How long to look for a server before answering `unavailable`: 5 seconds unless set here or as
     /// `serverSelectionTimeoutMS` in `uri`.
     pub server_selection_timeout: Option<Duration>,
-    /// How long a call waits for the database to come back once it has written something, each time that it has gone
-    /// away: 20 seconds unless set; at least 5, so that it outlasts all that may still be under way. A replica set is without a primary
-    /// for about 12 seconds in a failover.
+    /// How long a call waits for the database to come back once it has written something, each time that it has
+    /// gone away: 20 seconds unless set; at least 5, so that it outlasts all that may still be under way. A replica
+    /// set is without a primary for about 12 seconds in a failover.
     pub patience: Duration,
     /// How often at most to look for codes that dead attempts under callers' ids have left behind: 10 seconds
     /// unless set; at least 10 milliseconds.

@@ -96,8 +96,6 @@ pub(crate) async fn release(
     reserve_id: Option<&ReserveId>,
 ) -> Result<SettleReport> {
     let mut report = start(&codes)?;
-    // Once something is written: who has to repeat the call is told of codes as lost that this one has released.
-    let mut patience = Duration::ZERO;
     for batch in distinct(codes).chunks(BATCH) {
         let mut rest = Rest::of(batch);
         while let Some(left) = rest.left_to_settle()? {
@@ -106,9 +104,10 @@ pub(crate) async fn release(
                 Some(id) if !is(Mutant::NoFence) => document::held(among.clone(), id),
                 Some(_) | None => document::reserved(among.clone()),
             };
+            // Who has to repeat the call would be told of codes as lost that this one has released.
+            let patience = if report.updated > 0 { store.patience } else { Duration::ZERO };
             let held = patiently(patience, || find(store, &held)).await?;
             let ended = end_reservations(store, campaign, &held).await?;
-            patience = store.patience;
             report.updated += ended;
             let Some(id) = reserve_id.filter(|_| ended < left.len() as u64) else { break };
             let held: HashSet<Code> = held.iter().map(document::code).collect::<Result<_>>()?;

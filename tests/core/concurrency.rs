@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use code_service::{CodeService, Error, ErrorKind, ReserveId};
-
 use tokio::task::JoinHandle;
 
 use crate::support::*;
